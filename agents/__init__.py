@@ -1,0 +1,1 @@
+"""The models, and the prompt and output schema of each agent."""

@@ -1,0 +1,1 @@
+"""HTTP, SSE, WebSocket, workers and the command line."""

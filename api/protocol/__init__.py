@@ -1,0 +1,1 @@
+"""The LangGraph wire protocol: assistants, threads and runs."""

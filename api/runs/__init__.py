@@ -1,0 +1,1 @@
+"""The life of a run: claim, lease, execute, record frames."""

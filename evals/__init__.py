@@ -1,0 +1,1 @@
+"""Offline evaluation of the agents: datasets, scorers, runner, report."""

@@ -1,0 +1,1 @@
+"""LangGraph state, nodes and edges: the only place an agent meets its tools."""

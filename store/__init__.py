@@ -1,0 +1,1 @@
+"""Rows, transactions, events, vectors and the sinks they travel to."""
