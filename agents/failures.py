@@ -1,0 +1,80 @@
+"""What can go wrong with a model, as a few typed outcomes a learner can be told about."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from enum import StrEnum
+
+import httpx
+import openai
+
+
+class FailureKind(StrEnum):
+    """How a model failed."""
+
+    TIMEOUT = "timeout"
+    RATE_LIMITED = "rate_limited"
+    UNAUTHORISED = "unauthorised"
+    UNAVAILABLE = "unavailable"
+    REFUSED = "refused"
+    CUT_OFF = "cut_off"
+    MALFORMED = "malformed"
+    BUDGET = "budget"
+
+
+ADVICE = {
+    FailureKind.TIMEOUT: "The model did not answer in time. Nothing was changed; send the request again.",
+    FailureKind.RATE_LIMITED: "The model's provider is limiting requests. Nothing was changed; try again in a minute.",
+    FailureKind.UNAUTHORISED: "The model's provider refused the service's key. Whoever runs the service has to fix it.",
+    FailureKind.UNAVAILABLE: "The model's provider cannot be reached. Nothing was changed; try again in a minute.",
+    FailureKind.REFUSED: "The model's provider refused the request. Say it differently, or shorten it.",
+    FailureKind.CUT_OFF: "The model's answer stopped half-way, and half an answer is not used. Send the request again.",
+    FailureKind.MALFORMED: "The model did not answer in a usable form, even when asked again. Send the request again.",
+    FailureKind.BUDGET: "This run has used up its budget of model and tool calls. Ask for a smaller step.",
+}
+
+
+class ModelFailure(Exception):
+    """A model gave no usable answer; the message is safe to show and holds nothing a provider sent."""
+
+    def __init__(self, kind: FailureKind) -> None:
+        super().__init__(ADVICE[kind])
+        self.kind = kind
+
+
+def kind_of(error: BaseException) -> FailureKind | None:
+    """Classify an error of the model libraries; None when it is not theirs."""
+    match error:
+        case ModelFailure():
+            return error.kind
+        case openai.APITimeoutError() | httpx.TimeoutException() | TimeoutError():
+            return FailureKind.TIMEOUT
+        case openai.RateLimitError():
+            return FailureKind.RATE_LIMITED
+        case openai.AuthenticationError() | openai.PermissionDeniedError():
+            return FailureKind.UNAUTHORISED
+        case openai.LengthFinishReasonError() | httpx.RemoteProtocolError() | httpx.ReadError():
+            return FailureKind.CUT_OFF
+        case openai.ContentFilterFinishReasonError():
+            return FailureKind.REFUSED
+        case openai.APIStatusError() if error.status_code < 500:
+            return FailureKind.REFUSED
+        case openai.APIResponseValidationError():
+            return FailureKind.MALFORMED
+        case openai.OpenAIError() | httpx.HTTPError():
+            return FailureKind.UNAVAILABLE
+        case _:
+            return None
+
+
+@contextmanager
+def translated() -> Generator[None]:
+    """Turn the libraries' errors into `ModelFailure`, once, at the border."""
+    try:
+        yield
+    except ModelFailure:
+        raise
+    except Exception as error:
+        kind = kind_of(error)
+        if kind is None:
+            raise
+        raise ModelFailure(kind) from error

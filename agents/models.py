@@ -1,0 +1,232 @@
+"""The one factory of chat models, and structured answers from whatever server stands behind it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, cast
+
+import httpx
+import openai
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_openai import ChatOpenAI
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from agents.failures import FailureKind, ModelFailure, translated
+from agents.offline import OfflineChatModel, Rule
+
+T = TypeVar("T", bound=BaseModel)
+
+QUIET = ("nostream", "langsmith:nostream")
+"""Tags of calls whose words are not for the learner: raw JSON of a structured answer never reaches a chat window."""
+
+
+class ModelRole(StrEnum):
+    """The three jobs a deployment may give to different models."""
+
+    PLAN = "plan"
+    REVIEW = "review"
+    EXPLAIN = "explain"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """Where the models are. It comes from the server's configuration only, never from a request."""
+
+    api_key: SecretStr | None = None
+    base_url: str | None = None
+    plan: str = "gpt-4.1"
+    review: str = "gpt-4.1"
+    explain: str = "gpt-4.1-mini"
+    timeout: float = 60.0
+    attempts: int = 3
+    max_tokens: int | None = None
+
+    @property
+    def configured(self) -> bool:
+        return bool(self.api_key or self.base_url)
+
+    def name(self, role: ModelRole) -> str:
+        return {ModelRole.PLAN: self.plan, ModelRole.REVIEW: self.review, ModelRole.EXPLAIN: self.explain}[role]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What calls to models cost; added up per run."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.calls + other.calls,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+        )
+
+
+def usage_of(message: BaseMessage) -> Usage:
+    """Read what one answer cost; zero tokens where the server does not say."""
+    counted = message.usage_metadata if isinstance(message, AIMessage) else None
+    if counted is None:
+        return Usage(calls=1)
+    return Usage(1, counted["input_tokens"], counted["output_tokens"])
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """A structured answer, what it cost, and how often it had to be asked for again."""
+
+    value: T
+    usage: Usage
+    repairs: int = 0
+
+
+class Form(StrEnum):
+    """How a server is asked for structure, best first; one that lacks a form is asked in the next."""
+
+    JSON_SCHEMA = "json_schema"
+    TOOL = "tool"
+    PROMPT = "prompt"
+
+
+_NEXT_FORM = {Form.JSON_SCHEMA: Form.TOOL, Form.TOOL: Form.PROMPT}
+
+
+@dataclass(slots=True)
+class Models:
+    """The chat model of each role. Open it with `open_models`, close it with `aclose` or `async with`."""
+
+    chat_models: Mapping[ModelRole, BaseChatModel]
+    offline: bool = False
+    """True when a rule-based model stands in; results must say so."""
+    clients: tuple[httpx.Client, httpx.AsyncClient] | None = None
+    _forms: dict[ModelRole, Form] = field(default_factory=dict[ModelRole, Form])
+
+    def chat(self, role: ModelRole) -> BaseChatModel:
+        """Return the model of a role for free text and tool calls; wrap its use in `failures.translated`."""
+        return self.chat_models[role]
+
+    def name(self, role: ModelRole) -> str:
+        """Return the name under which results record this model."""
+        model = self.chat_models[role]
+        return model.model_name if isinstance(model, ChatOpenAI) else model._llm_type  # pyright: ignore[reportPrivateUsage]
+
+    async def structured(
+        self, role: ModelRole, schema: type[T], messages: Sequence[BaseMessage], *, repairs: int = 1
+    ) -> Answer[T]:
+        """Ask for an instance of `schema`; show the model its mistakes at most `repairs` times.
+
+        Raises ModelFailure. The words of these calls are not streamed to the learner.
+        """
+        conversation = list(messages)
+        usage = Usage()
+        cut = False
+        for attempt in range(repairs + 1):
+            message = await self._ask(role, schema, conversation)
+            usage += usage_of(message)
+            try:
+                return Answer(_parsed(schema, message), usage, attempt)
+            except ValueError as error:
+                conversation = [*messages, *_correction(schema, message, error)]
+                cut = message.response_metadata.get("finish_reason") == "length"
+        raise ModelFailure(FailureKind.CUT_OFF if cut else FailureKind.MALFORMED)
+
+    async def _ask(self, role: ModelRole, schema: type[BaseModel], messages: Sequence[BaseMessage]) -> AIMessage:
+        model = self.chat_models[role]
+        form = self._forms.get(role) or (Form.JSON_SCHEMA if isinstance(model, ChatOpenAI) else Form.TOOL)
+        while True:
+            try:
+                with translated():
+                    message = await _in_form(model, schema, form, messages)
+            except ModelFailure as failure:
+                lacking = isinstance(failure.__cause__, openai.BadRequestError | openai.UnprocessableEntityError)
+                if not lacking or form not in _NEXT_FORM:
+                    raise
+                form = _NEXT_FORM[form]
+            else:
+                self._forms[role] = form
+                return message
+
+    async def aclose(self) -> None:
+        if self.clients is not None:
+            self.clients[0].close()
+            await self.clients[1].aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def open_models(settings: ModelSettings, rules: Mapping[str, Rule]) -> Models:
+    """Build the models of a deployment: an OpenAI-compatible server when one is configured, else the offline rules."""
+    if not settings.configured:
+        offline = OfflineChatModel(rules=dict(rules))
+        return Models(dict.fromkeys(ModelRole, offline), offline=True)
+    clients = (httpx.Client(), httpx.AsyncClient())
+    chat_models = {role: _chat_openai(settings, settings.name(role), clients) for role in ModelRole}
+    return Models(chat_models, clients=clients)
+
+
+def _chat_openai(settings: ModelSettings, name: str, clients: tuple[httpx.Client, httpx.AsyncClient]) -> ChatOpenAI:
+    # The clients are given because the library's own ones speak through another HTTP package, which neither the
+    # deployment's proxies nor the tests' fake server can see. A server without keys still wants the header.
+    return ChatOpenAI(
+        model=name,
+        api_key=settings.api_key or SecretStr("none"),
+        base_url=settings.base_url,
+        timeout=settings.timeout,
+        max_retries=settings.attempts - 1,
+        max_completion_tokens=settings.max_tokens,
+        stream_usage=settings.base_url is None,
+        http_client=clients[0],
+        http_async_client=clients[1],
+    )
+
+
+async def _in_form(
+    model: BaseChatModel, schema: type[BaseModel], form: Form, messages: Sequence[BaseMessage]
+) -> AIMessage:
+    config: RunnableConfig = {"tags": list(QUIET)}
+    if form is Form.JSON_SCHEMA:
+        bound = cast(
+            "Runnable[Any, dict[str, Any]]",
+            model.with_structured_output(schema, method="json_schema", strict=True, include_raw=True),
+        )
+        return cast(AIMessage, (await bound.ainvoke(list(messages), config))["raw"])
+    if form is Form.TOOL:
+        return await model.bind_tools([schema], tool_choice=schema.__name__).ainvoke(list(messages), config)
+    return await model.ainvoke([*messages, HumanMessage(_schema_request(schema))], config)
+
+
+def _schema_request(schema: type[BaseModel]) -> str:
+    return f"Answer with one JSON object and nothing else. Its JSON schema:\n{json.dumps(schema.model_json_schema())}"
+
+
+def _parsed(schema: type[T], message: AIMessage) -> T:
+    """Find the answer in a tool call or in the text. Raises ValueError (pydantic's errors are ones)."""
+    for call in message.tool_calls:
+        if call["name"] == schema.__name__:
+            return schema.model_validate(call["args"])
+    text = message.text
+    start, end = text.find("{"), text.rfind("}")
+    if start < 0 or end < start:
+        raise ValueError("There was no JSON object in the answer.")
+    return schema.model_validate_json(text[start : end + 1])
+
+
+def _correction(schema: type[BaseModel], message: AIMessage, error: ValueError) -> list[BaseMessage]:
+    """Show the model what it said and what is wrong with it, in plain text: no dangling tool calls."""
+    said = message.text or json.dumps([call["args"] for call in message.tool_calls])[:20_000]
+    reason = (
+        "; ".join(f"{d['loc']}: {d['msg']}" for d in error.errors()) if isinstance(error, ValidationError) else error
+    )
+    return [AIMessage(said or "(nothing)"), HumanMessage(f"That does not fit: {reason}. {_schema_request(schema)}")]
