@@ -114,7 +114,7 @@ class Models:
     def name(self, role: ModelRole) -> str:
         """Return the name under which results record this model."""
         model = self.chat_models[role]
-        return model.model_name if isinstance(model, ChatOpenAI) else model._llm_type  # pyright: ignore[reportPrivateUsage]
+        return model.model_name if isinstance(model, ChatOpenAI) else type(model).__name__
 
     async def structured(
         self, role: ModelRole, schema: type[T], messages: Sequence[BaseMessage], *, repairs: int = 1

@@ -1,8 +1,8 @@
 """The offline chat model: rules that answer in a model's place and say so. It is not a language model.
 
-An agent puts its facts as one JSON object into a human message, with a `step` that names the job. A language model reads
-that object as text; here the rule registered for the step computes the answer from the very same object. A rule returns
-an instance of the schema that was asked for, a list of tool calls, or plain text.
+An agent puts its facts as one JSON object into a human message, with a `step` that names the job. A language model
+reads that object as text; here the rule registered for the step computes the answer from the very same object. A rule
+returns an instance of the schema that was asked for, a list of tool calls, or plain text.
 """
 
 import json
@@ -34,8 +34,8 @@ class ToolRequest(NamedTuple):
 Rule: TypeAlias = Callable[[Facts, Sequence[BaseMessage]], "BaseModel | str | list[ToolRequest]"]
 
 NOT_A_MODEL = {
-    "en": "I am the offline assistant: fixed rules, not a language model. I can plan a goal, check code and suggest the "
-    "next task; for free conversation the service needs a model.",
+    "en": "I am the offline assistant: fixed rules, not a language model. I can plan a goal, check code and suggest "
+    "the next task; for free conversation the service needs a model.",
     "es": "Soy el asistente sin conexión: reglas fijas, no un modelo de lenguaje. Puedo planificar una meta, revisar "
     "código y sugerir la siguiente tarea; para conversar libremente el servicio necesita un modelo.",
 }
@@ -53,25 +53,25 @@ class WordByWord(BaseChatModel):
         tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
         *,
         tool_choice: str | None = None,
-        **kwargs: Any,
+        **kwargs: Any,  # noqa: ANN401 - the base class's signature
     ) -> Runnable[LanguageModelInput, AIMessage]:
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], tool_choice=tool_choice, **kwargs)
 
     def _generate(
         self,
         messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        stop: list[str] | None = None,  # noqa: ARG002 - the base class's signature
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002
+        **kwargs: Any,  # noqa: ANN401
     ) -> ChatResult:
         return ChatResult(generations=[ChatGeneration(message=self.answer(messages, kwargs.get("tool_choice")))])
 
     def _stream(
         self,
         messages: list[BaseMessage],
-        stop: list[str] | None = None,
+        stop: list[str] | None = None,  # noqa: ARG002 - the base class's signature
         run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
+        **kwargs: Any,  # noqa: ANN401
     ) -> Iterator[ChatGenerationChunk]:
         answer = self.answer(messages, kwargs.get("tool_choice"))
         for piece in _pieces(answer):
@@ -114,11 +114,11 @@ class Speaker(WordByWord):
     def _llm_type(self) -> str:
         return "narration"
 
-    def answer(self, messages: Sequence[BaseMessage], wanted: str | None) -> AIMessage:
+    def answer(self, messages: Sequence[BaseMessage], wanted: str | None) -> AIMessage:  # noqa: ARG002
         return AIMessage(self.words)
 
 
-def facts_message(step: str, **facts: Any) -> HumanMessage:
+def facts_message(step: str, **facts: object) -> HumanMessage:
     """Put an agent's facts into the one message that both a language model and the rules can read."""
     return HumanMessage(json.dumps({"step": step, **facts}, ensure_ascii=False, default=str))
 

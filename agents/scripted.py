@@ -43,7 +43,7 @@ class ScriptedChatModel(WordByWord):
         return as_message(self.script[place], messages, wanted, f"s{place}")
 
 
-def as_message(step: Any, messages: Sequence[BaseMessage], wanted: str | None, mark: str) -> AIMessage:
+def as_message(step: Any, messages: Sequence[BaseMessage], wanted: str | None, mark: str) -> AIMessage:  # noqa: ANN401
     """Turn one step of a script into the answer it stands for."""
     if isinstance(step, Exception):
         raise step
@@ -69,7 +69,7 @@ _ORDER = re.compile(r"\[\[call (\w+) (\{.*?\})\]\]")
 
 
 def orders_in(messages: Sequence[BaseMessage]) -> Iterator[ToolRequest]:
-    """Find orders of the form `[[call tool {"arg": 1}]]` anywhere in what the model reads, JSON-escaped ones included."""
+    """Find orders like `[[call tool {"arg": 1}]]` anywhere in what the model reads, JSON-escaped ones included."""
     for message in messages:
         for name, args in _ORDER.findall(message.text.replace('\\"', '"')):
             try:

@@ -1,1 +1,1 @@
-"""LangGraph state, nodes and edges: the only place an agent meets its tools."""
+"""The three graphs, each a `build(deps)` that returns an uncompiled StateGraph."""
