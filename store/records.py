@@ -1,0 +1,59 @@
+"""What all mutators share: comparing asked values with the row, and refusing what may not be edited."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from store.database import Transaction
+from store.errors import Forbidden, Invalid, VersionConflict
+from store.types import Visibility
+
+
+def asked_changes(current: object, asked: Mapping[str, object], editable: frozenset[str]) -> dict[str, object]:
+    """Return the part of `asked` that differs from `current`. Raises `Invalid` for what cannot be edited."""
+    unknown = sorted(asked.keys() - editable)
+    if unknown:
+        raise Invalid(f"{', '.join(unknown)} cannot be changed. These can: {', '.join(sorted(editable))}.")
+    return {name: value for name, value in asked.items() if getattr(current, name) != value}
+
+
+def check_version(current: int, expected: int | None) -> None:
+    """Raise `VersionConflict` when the caller has read another version than the present one."""
+    if expected is not None and expected != current:
+        raise VersionConflict(
+            f"You changed version {expected}, but it is at version {current} by now. Read it again and repeat."
+        )
+
+
+def values_of(record: object) -> dict[str, Any]:
+    """Return the fields of a dataclass by name, without copying their contents."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}  # pyright: ignore[reportArgumentType]
+
+
+async def is_member(tx: Transaction, course_id: str) -> bool:
+    """Tell whether the caller belongs to the course: enrolled here, its owner, or vouched for by their token."""
+    return course_id in tx.principal.courses or bool(
+        await tx.fetch_value("SELECT %s = ANY (my_courses())", [course_id])
+    )
+
+
+async def chosen_visibility(tx: Transaction, asked: Visibility | None, course_id: str | None) -> Visibility:
+    """Return the visibility a new entity gets: what was asked for, else what its course or the deployment says.
+
+    Raises `Forbidden` when the caller asks to share with a course they do not belong to.
+    """
+    if asked is Visibility.COURSE:
+        await check_course_sharing(tx, course_id)
+    if asked is not None:
+        return asked
+    if course_id is not None and await is_member(tx, course_id):
+        return tx.policy.course_visibility
+    return Visibility.PRIVATE
+
+
+async def check_course_sharing(tx: Transaction, course_id: str | None) -> None:
+    """Raise unless there is a course to share with and the caller belongs to it."""
+    if course_id is None:
+        raise Invalid("Visibility 'course' needs a course_id; without one choose 'private'.")
+    if not await is_member(tx, course_id):
+        raise Forbidden(f"You are not enrolled in course {course_id!r}, so nothing can be shared with it.")
