@@ -181,7 +181,7 @@ async def create(tx: Transaction, new: NewSnapshot) -> CodeSnapshot:
         "validation_status": ValidationStatus.PENDING,
         "validation_score": None,
         "validation_feedback": "",
-        "validation_issues": [],
+        "validation_issues": (),
         "validated_at": None,
     }
     snapshot = await tx.fetch_one(_CREATE, envelope(tx, EventType.CODE_SNAPSHOT_CREATED, changes), row=CodeSnapshot)
