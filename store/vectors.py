@@ -1,0 +1,114 @@
+"""Embedding vectors: what an embedder is, and how vectors travel to PostgreSQL and back without becoming text."""
+
+from collections.abc import Sequence
+from typing import ClassVar, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from psycopg import AsyncConnection, Connection
+from psycopg.adapt import Dumper
+from psycopg.pq import Format
+
+DIMENSIONS = 1536
+
+Vector: TypeAlias = NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors of one model. Vectors of different models are never compared."""
+
+    @property
+    def model(self) -> str:
+        """The name the vectors are stored under; another name means other vectors."""
+        ...
+
+    @property
+    def degraded(self) -> bool:
+        """True when a better model would be in use if it were configured; shown wherever results are shown."""
+        ...
+
+    @property
+    def chunk_chars(self) -> int:
+        """About how many characters of a text this model still takes in."""
+        ...
+
+    def of(self, model: str) -> "Embedder | None":
+        """Return the embedder for `model`, possibly this one, or None where this process cannot make such vectors."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> list[Vector]:
+        """Return one vector a text, 1536 long and of unit length, in order.
+
+        Raises `EmbedderUnavailable` when trying again later is right, `TextRefused` when a text can never be embedded.
+        """
+        ...
+
+
+class EmbeddingFailed(Exception):
+    """Not every text could be embedded. What was answered travels along, so that nothing paid for is asked again."""
+
+    def __init__(self, message: str, embedded: dict[int, Vector] | None = None) -> None:
+        super().__init__(message)
+        self.embedded = embedded or {}
+        """The vectors that did arrive, by position in the request."""
+
+
+class EmbedderUnavailable(EmbeddingFailed):
+    """The embedding model does not answer at the moment; nothing is wrong with the texts."""
+
+
+class TextRefused(EmbeddingFailed):
+    """The model refuses some of the texts, and has answered all others."""
+
+    def __init__(self, refused: dict[int, str], embedded: dict[int, Vector] | None = None) -> None:
+        super().__init__(f"{len(refused)} texts refused: {next(iter(refused.values()), '')}", embedded)
+        self.refused = refused
+        """Why, by position in the request."""
+
+
+def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Scale each row to length one and pad it with zeros to 1536; a row without direction stays zero."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    padded = np.zeros((vectors.shape[0], DIMENSIONS), np.float32)
+    padded[:, : vectors.shape[1]] = vectors / np.where(lengths == 0, 1, lengths)
+    return padded
+
+
+class VectorParameter:
+    """A vector on its way into a statement: binary, because text costs the server and us ten times as much."""
+
+    __slots__ = ("wire",)
+
+    def __init__(self, vector: Vector) -> None:
+        if vector.shape != (DIMENSIONS,) or not np.isfinite(vector).all():
+            raise ValueError(f"A vector must have {DIMENSIONS} finite numbers.")
+        self.wire = DIMENSIONS.to_bytes(2) + b"\0\0" + vector.astype(">f4").tobytes()
+
+
+class BitsParameter:
+    """The signs of a vector on their way into a statement: 1 above zero, as binary_quantize does."""
+
+    __slots__ = ("wire",)
+
+    def __init__(self, vector: Vector) -> None:
+        self.wire = DIMENSIONS.to_bytes(4) + np.packbits(vector > 0).tobytes()
+
+
+class _WireDumper(Dumper):
+    # No oid: pgvector's types have another one in every database, so statements cast the placeholder instead.
+    format: ClassVar[Format] = Format.BINARY  # pyright: ignore[reportIncompatibleVariableOverride]
+    oid: ClassVar[int] = 0  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    def dump(self, obj: VectorParameter | BitsParameter) -> bytes:
+        return obj.wire
+
+
+def register_parameters(connection: AsyncConnection | Connection) -> None:
+    """Teach a connection the two parameter types above; cheap enough to do before each use."""
+    connection.adapters.register_dumper(VectorParameter, _WireDumper)
+    connection.adapters.register_dumper(BitsParameter, _WireDumper)
+
+
+def from_wire(sent: bytes) -> Vector:
+    """Read what `vector_send` returns."""
+    return np.frombuffer(sent, ">f4", offset=4).astype(np.float32)
