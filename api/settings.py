@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from typing_extensions import override
 
 
 def _split(value: object) -> object:
@@ -96,3 +97,27 @@ class Settings(BaseSettings):
     def offline_model(self) -> bool:
         """Whether answers come from the rule-based offline model."""
         return self.openai_api_key is None and self.openai_base_url is None
+
+
+class _Given(Settings):
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def given(**values: object) -> Settings:
+    """Settings from these values and the defaults alone, blind to the environment and to `.env`: for tests."""
+    return _Given.model_validate(values)
+
+
+def from_file(path: Path) -> Settings:
+    """Settings from the environment and one file in the form of `.env`."""
+    return Settings(_env_file=path)  # pyright: ignore[reportCallIssue] - pydantic-settings adds it to __init__

@@ -1,0 +1,111 @@
+"""The house itself: our package names are ours, the pins are whole, nothing private is tracked."""
+
+import re
+import subprocess
+import tomllib
+from importlib.metadata import packages_distributions
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from api.settings import Settings, from_file, given
+
+REPOSITORY = Path(__file__).parent.parent
+OURS = ("agents", "tools", "graphs", "store", "api", "migrations", "evals")
+
+# Built from parts so that this file does not match itself.
+PRIVATE = re.compile(
+    "|".join(
+        ("py" + r"pi\.org", "python" + "hosted", r"registry\.npm" + "js", "/wo" + "rk/", "/ro" + "ot/", "/op" + "t/py")
+    )
+)
+
+
+def tracked() -> list[str]:
+    listing = subprocess.run(
+        ["/usr/bin/env", "git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    if listing.returncode:
+        pytest.skip("not a git checkout, so nothing is tracked")
+    return listing.stdout.splitlines()
+
+
+def pins() -> dict[str, str]:
+    lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    return {normal(name): version for name, _, version in (line.partition("==") for line in lines if line)}
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_no_other_distribution_owns_our_package_names(name: str) -> None:
+    # `langgraph dev` appends the working directory to sys.path, so an installed namesake would win.
+    assert set(packages_distributions().get(name, [])) <= {"ai-goals-tracker"}
+    spec = find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    assert Path(spec.origin).is_relative_to(REPOSITORY)
+
+
+def test_every_dependency_is_pinned_and_the_pin_fits() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    known = pins()
+    for text in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+        wanted = Requirement(text)
+        assert normal(wanted.name) in known, f"{wanted.name} has no pin in constraints.txt"
+        assert wanted.specifier.contains(known[normal(wanted.name)]), f"the pin of {wanted.name} contradicts {text}"
+
+
+@pytest.mark.parametrize(
+    ("package", "floor"),
+    [
+        ("langgraph", "1.0.10"),
+        ("langgraph-checkpoint", "4.1.1"),
+        ("langchain-core", "1.2.5"),
+        ("starlette", "1.0.1"),
+    ],
+)
+def test_pins_stand_above_the_published_advisories(package: str, floor: str) -> None:
+    assert Version(pins()[package]) >= Version(floor)
+
+
+def test_pins_name_no_place_to_download_from() -> None:
+    assert not re.search(r"https?:|@ |--", (REPOSITORY / "constraints.txt").read_text())
+
+
+def test_nothing_tracked_names_a_package_index_or_a_path_of_one_machine() -> None:
+    found = [
+        name
+        for name in tracked()
+        if (path := REPOSITORY / name).is_file() and PRIVATE.search(path.read_text(encoding="utf-8", errors="replace"))
+    ]
+    assert found == []
+
+
+def test_every_setting_is_explained_in_the_example_and_the_other_way_round() -> None:
+    example = (REPOSITORY / ".env.example").read_text()
+    explained = set(re.findall(r"^# ([A-Z][A-Z0-9_]+)=", example, re.MULTILINE))
+    assert explained == {name.upper() for name in Settings.model_fields}
+
+
+def test_the_example_can_be_copied_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    assert from_file(REPOSITORY / ".env.example").model_dump() == given().model_dump()
+
+
+def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORS_ORIGINS", "https://a.example, https://b.example")
+    assert Settings().cors_origins == ("https://a.example", "https://b.example")
+
+
+def test_a_wrong_setting_never_echoes_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "hunter2-is-not-a-port")
+    with pytest.raises(ValueError, match="port") as caught:
+        Settings()
+    assert "hunter2" not in str(caught.value)
