@@ -162,7 +162,8 @@ async def create(tx: Transaction, new: NewCourse) -> Course:
     """
     if tx.principal.role not in (Role.INSTRUCTOR, Role.ADMIN):
         raise Forbidden("Only an instructor or an admin can create a course.")
-    changes = values_of(new) | {
+    changes = {
+        **values_of(new),
         "id": new.id or f"course-{new_id().hex}",
         "owner_id": tx.principal.user_id,
         "status": CourseStatus.DRAFT,

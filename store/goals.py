@@ -140,7 +140,8 @@ async def create(tx: Transaction, new: NewGoal) -> Goal:
 
     Raises `Forbidden` when it would be shared with a course the caller does not belong to.
     """
-    changes = values_of(new) | {
+    changes = {
+        **values_of(new),
         "id": new.id or new_id(),
         "user_id": tx.principal.user_id,
         "status": GoalStatus.PENDING,

@@ -167,7 +167,8 @@ async def create(tx: Transaction, new: NewSnapshot) -> CodeSnapshot:
     path = clean_path(new.file_path)
     previous = await latest(tx, new.task_id, path, none_ok=True)
     content_hash = _hash(new.content)
-    changes: dict[str, object] = values_of(new) | {
+    changes: dict[str, Any] = {
+        **values_of(new),
         "id": new.id or new_id(),
         "goal_id": task.goal_id,
         "user_id": tx.principal.user_id,
@@ -181,7 +182,7 @@ async def create(tx: Transaction, new: NewSnapshot) -> CodeSnapshot:
         "validation_status": ValidationStatus.PENDING,
         "validation_score": None,
         "validation_feedback": "",
-        "validation_issues": (),
+        "validation_issues": [],
         "validated_at": None,
     }
     snapshot = await tx.fetch_one(_CREATE, envelope(tx, EventType.CODE_SNAPSHOT_CREATED, changes), row=CodeSnapshot)

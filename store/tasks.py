@@ -171,7 +171,8 @@ async def create(tx: Transaction, new: NewTask) -> Task:
     siblings = await _siblings(tx, new.goal_id)
     check_dependencies(task_id, new.depends_on, {task.id: task.depends_on for task in siblings})
     last = max((task.position for task in siblings), default=-1)
-    changes = values_of(new) | {
+    changes = {
+        **values_of(new),
         "id": task_id,
         "user_id": tx.principal.user_id,
         "course_id": goal.course_id,

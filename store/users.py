@@ -82,7 +82,7 @@ async def create(tx: Transaction, new: NewUser) -> User:
     """
     if tx.principal.role not in (Role.SERVICE, Role.ADMIN):
         raise Forbidden("Only an admin registers other people.")
-    changes = values_of(new) | {"id": new.id or f"user-{new_id().hex}", "status": UserStatus.ACTIVE}
+    changes = {**values_of(new), "id": new.id or f"user-{new_id().hex}", "status": UserStatus.ACTIVE}
     user = await tx.fetch_one(_CREATE, envelope(tx, EventType.USER_REGISTERED, changes), row=User)
     assert user is not None
     return user

@@ -17,7 +17,7 @@ from tests.postgres import TEMPLATE, Urls, cloned, with_database
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Urls]:
     """A private server with a migrated template database; its data goes with the session."""
     folder: Path = tmp_path_factory.mktemp("postgres")
-    settings = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_connections": "200"}
+    settings = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
     with embedded.start(folder / "data", settings=settings) as server:
         urls = Urls(server.owner_url, server.login_url)
         with psycopg.connect(with_database(urls.owner, "postgres"), autocommit=True) as connection:

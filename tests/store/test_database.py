@@ -1,0 +1,90 @@
+"""The door: what it survives, and how refusals of PostgreSQL reach the caller."""
+
+import asyncio
+
+import psycopg
+import pytest
+
+from store import goals
+from store.database import Database
+from store.errors import Invalid, PayloadRejected, Unavailable
+from store.goals import NewGoal
+from store.principal import SERVICE, Principal
+from store.types import Role
+from tests.postgres import Urls
+
+
+async def test_connections_that_died_in_the_pool_cost_no_request(
+    database: Database, urls: Urls, learner: Principal
+) -> None:
+    async with database.transaction(learner) as tx:
+        await tx.execute("SELECT 1")
+    async with await psycopg.AsyncConnection.connect(urls.owner, autocommit=True) as other:
+        await other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'goals_login'"
+            " AND datname = current_database()"
+        )
+    async with database.transaction(learner) as tx:
+        assert await tx.fetch_value("SELECT 1") == 1
+
+
+async def test_a_database_that_is_not_there_is_unavailable(urls: Urls) -> None:
+    gone = Database(urls.login + "_gone", pool_timeout=0.2)
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(_open(gone), 20)
+
+
+async def test_a_statement_that_takes_too_long_ends_as_unavailable(urls: Urls, learner: Principal) -> None:
+    async with Database(urls.login, statement_timeout=0.1) as database:
+        with pytest.raises(Unavailable):
+            async with database.transaction(learner) as tx:
+                await tx.execute("SELECT pg_sleep(5)")
+        await database.check()
+
+
+@pytest.mark.parametrize("title", ["a\x00b", "lone \ud800 surrogate"])
+async def test_text_postgresql_cannot_store_is_refused_before_sql(
+    database: Database, learner: Principal, title: str
+) -> None:
+    async with database.transaction(learner) as tx:
+        with pytest.raises(PayloadRejected, match="title"):
+            await goals.create(tx, NewGoal(title=title))
+        assert await tx.fetch_value("SELECT count(*) FROM goals") == 0
+
+
+async def test_a_rule_of_the_database_is_named(database: Database) -> None:
+    with pytest.raises(Invalid, match="do not fit together"):
+        async with database.transaction(SERVICE) as tx:
+            await tx.execute(
+                "INSERT INTO courses VALUES ('', 'o', '', '', '', 'en', 'draft', 'global', NULL, NULL, 1, now(), now())"
+            )
+
+
+async def test_writers_wake_the_sequencer_only_when_they_wrote(database: Database, learner: Principal) -> None:
+    woken: list[None] = []
+    database.after_events = lambda: woken.append(None)
+    async with database.transaction(learner) as tx:
+        await tx.execute("SELECT 1")
+    assert woken == []
+    async with database.transaction(learner) as tx:
+        await goals.create(tx, NewGoal(title="Go"))
+    assert woken == [None]
+
+
+async def test_many_people_share_a_pool_without_mixing(database: Database) -> None:
+    async def whoami(number: int) -> None:
+        who = Principal(f"user-{number % 7}", Role.LEARNER)
+        try:
+            async with database.transaction(who) as tx:
+                assert await tx.fetch_value("SELECT app_user_id() || current_user") == f"{who.user_id}goals_user"
+                if number % 5 == 0:
+                    raise ValueError("an error in the middle")
+        except ValueError:
+            return
+
+    await asyncio.gather(*(whoami(number) for number in range(300)))
+
+
+async def _open(database: Database) -> None:
+    async with database:
+        pass
