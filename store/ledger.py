@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import orjson
+import psycopg
 from psycopg.types.json import Jsonb
 
 from store.database import Transaction
-from store.errors import Conflict, StoreError
+from store.errors import Conflict, StoreError, Unavailable
 from store.event_types import JsonObject
+from store.postgres_errors import translated
 
 
 class CallKey(NamedTuple):
@@ -42,8 +44,8 @@ async def once(
 ) -> LedgerResult:
     """Run `effect` unless this call is in the ledger, and store what it returned or why it was refused.
 
-    A `StoreError` of the effect rolls its savepoint back and becomes a stored result of status "error"; any other
-    exception leaves no trace, so the call may be tried again. Two runners of one call wait for each other at the
+    A refusal of the store or of PostgreSQL rolls the effect's savepoint back and becomes a stored result of status
+    "error"; any other exception, and a database that is away, leaves no trace, so the call may be tried again. Two runners of one call wait for each other at the
     primary key. Raises `Conflict` when the same call comes back with other arguments.
     """
     args_hash = hashlib.sha256(orjson.dumps([tool, args], option=orjson.OPT_SORT_KEYS)).hexdigest()
@@ -61,8 +63,11 @@ async def once(
     try:
         async with tx.savepoint():
             result = await effect()
-    except StoreError as error:
-        status, result = "error", {"error": str(error)}
+    except (StoreError, psycopg.Error) as error:
+        refusal = translated(error) if isinstance(error, psycopg.Error) else error
+        if isinstance(refusal, Unavailable) or not isinstance(refusal, StoreError):
+            raise
+        status, result = "error", {"error": str(refusal)}
     await tx.execute(
         "UPDATE tool_ledger SET status = %s, result = %s"
         " WHERE thread_id = %s AND ai_message_id = %s AND call_index = %s AND user_id = %s",

@@ -11,6 +11,7 @@ from store.event_types import JsonObject
 from store.goals import GoalFilter, NewGoal
 from store.ledger import CallKey, LedgerResult
 from store.principal import Principal
+from store.types import Visibility
 
 KEY = CallKey("thread", "message", 0)
 
@@ -79,3 +80,16 @@ async def test_somebody_elses_call_is_neither_seen_nor_taken(
     async with database.transaction(other_learner) as tx:
         assert await ledger.find(tx, KEY) is None
     assert await _count(database, other_learner) == 0
+
+
+async def test_a_refusal_of_postgresql_is_remembered_too(database: Database, learner: Principal) -> None:
+    async with database.transaction(learner) as tx:
+
+        async def share_with_everybody() -> JsonObject:
+            await goals.create(tx, NewGoal(title="Spam", visibility=Visibility.GLOBAL))
+            return {}
+
+        result = await ledger.once(tx, KEY, tool="t", args={}, effect=share_with_everybody)
+    assert result.status == "error"
+    assert "may not" in str(result.result["error"])
+    assert await _count(database, learner) == 0
