@@ -1,1 +1,1 @@
-"""Offline evaluation of the agents: datasets, scorers, runner, report."""
+"""Offline evaluations: what the three agents did to the world and what they said, scored, compared and gated."""
