@@ -45,8 +45,9 @@ async def once(
     """Run `effect` unless this call is in the ledger, and store what it returned or why it was refused.
 
     A refusal of the store or of PostgreSQL rolls the effect's savepoint back and becomes a stored result of status
-    "error"; any other exception, and a database that is away, leaves no trace, so the call may be tried again. Two runners of one call wait for each other at the
-    primary key. Raises `Conflict` when the same call comes back with other arguments.
+    "error"; any other exception, and a database that is away, leaves no trace, so the call may be tried again.
+    Two runners of one call wait for each other at the primary key. Raises `Conflict` when the same call comes back
+    with other arguments.
     """
     args_hash = hashlib.sha256(orjson.dumps([tool, args], option=orjson.OPT_SORT_KEYS)).hexdigest()
     claimed = await tx.execute(
