@@ -1,1 +1,1 @@
-"""Request and response bodies, one noun per module."""
+"""Bodies, queries and answers of the REST endpoints, as the OpenAPI document shows them."""

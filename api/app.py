@@ -1,0 +1,55 @@
+"""Builds the application: one function, no work at import."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from api import errors
+from api.middleware import CORS_HEADERS, EXPOSED_HEADERS, FrontDoor, Limits
+from api.openapi import describe
+from api.routes import routers
+from api.services import Services, open_services
+from api.settings import Settings
+
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+STUDIO_ORIGINS = ("https://smith.langchain.com", "https://agentchat.vercel.app")
+LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?|vscode-webview://[\w-]+"
+
+
+def create_app(settings: Settings, *, services: Services | None = None) -> FastAPI:
+    """Return the whole service; `services` lets tests hand in what the lifespan would open."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[Mapping[str, object]]:
+        if services is not None:
+            app.state.services = services
+            yield {}
+            return
+        async with open_services(settings) as opened:
+            app.state.services = opened
+            yield {}
+
+    app = FastAPI(title="AI Goals Tracker", lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    for router in routers():
+        app.include_router(router)
+    errors.install(app)
+    describe(app)
+    app.add_middleware(FrontDoor, limits=Limits(hosts=_hosts(settings)))
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins or STUDIO_ORIGINS,
+        allow_origin_regex=None if settings.cors_origins else LOCAL_ORIGIN,
+        allow_methods=["*"],
+        allow_headers=CORS_HEADERS,
+        allow_private_network=True,
+        expose_headers=EXPOSED_HEADERS,
+    )
+    return app
+
+
+def _hosts(settings: Settings) -> frozenset[str]:
+    if settings.allowed_hosts:
+        return frozenset(name.lower() for name in settings.allowed_hosts)
+    return frozenset({*LOCAL_HOSTS, settings.host.lower()})

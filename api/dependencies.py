@@ -1,0 +1,84 @@
+"""What routes ask for: the caller, the services, where a change comes from."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from api.errors import Problem
+from api.middleware import correlation_of
+from api.services import Services
+from store.principal import Origin, Principal
+from store.types import Role
+
+# Dependencies are `async def` even where nothing is awaited: FastAPI runs plain functions in a thread, at 50 us a call.
+
+
+def services_of(connection: HTTPConnection) -> Services:
+    """The services of the running application."""
+    return connection.app.state.services
+
+
+async def _services(connection: HTTPConnection) -> Services:
+    return services_of(connection)
+
+
+def presented_token(connection: HTTPConnection) -> str | None:
+    """The token a request carries as `Authorization: Bearer` or `X-Api-Key`; never from the query string."""
+    api_key = None
+    for name, value in connection.scope["headers"]:
+        if name == b"authorization":
+            if value[:7].lower() == b"bearer ":
+                return value[7:].strip().decode("latin-1")
+        elif name == b"x-api-key":
+            api_key = value.strip().decode("latin-1")
+    return api_key or None
+
+
+async def current_caller(connection: HTTPConnection) -> Principal:
+    """The verified identity of the caller; raises Problem 401 without one."""
+    token = presented_token(connection)
+    if token is None:
+        raise Problem(
+            401,
+            "unauthenticated",
+            "Send an access token as `Authorization: Bearer <token>`; POST /auth/token hands one out.",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+    return await services_of(connection).tokens.verify(token)
+
+
+async def optional_caller(connection: HTTPConnection) -> Principal | None:
+    """The caller, or None without a token; a bad token is still refused."""
+    return None if presented_token(connection) is None else await current_caller(connection)
+
+
+def require(*roles: Role) -> Callable[[Principal], Awaitable[Principal]]:
+    """A dependency that lets only these roles pass; raises Problem 403 for others."""
+
+    async def caller_with_role(caller: Caller) -> Principal:
+        if caller.role not in roles:
+            needed = " or ".join(roles)
+            raise Problem(403, "forbidden", f"This needs the role {needed}; yours is {caller.role}.")
+        return caller
+
+    return caller_with_role
+
+
+async def request_origin(connection: HTTPConnection) -> Origin:
+    """Where the changes of this request come from: its id ties their events together."""
+    return origin_of(connection)
+
+
+def origin_of(connection: HTTPConnection, *, command_key: str | None = None) -> Origin:
+    """The same as `request_origin`, for code that has the request already."""
+    return Origin(correlation_id=correlation_of(connection.scope), command_key=command_key, channel="api")
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
+Caller = Annotated[Principal, Depends(current_caller)]
+OptionalCaller = Annotated[Principal | None, Depends(optional_caller)]
+Instructor = Annotated[Principal, Depends(require(Role.INSTRUCTOR, Role.ADMIN))]
+Admin = Annotated[Principal, Depends(require(Role.ADMIN))]
+OriginDep = Annotated[Origin, Depends(request_origin)]

@@ -1,0 +1,147 @@
+"""The six course endpoints, and three for who is enrolled."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import answers
+from api.bodies import StrictRoute
+from api.dependencies import Caller, Instructor, origin_of, services_of
+from api.idempotency import IDEMPOTENT, once
+from api.openapi import problems
+from api.schemas.common import Identifier, Listing, Paging, PathId
+from api.schemas.courses import (
+    Course,
+    CourseCreate,
+    CourseQuery,
+    CourseUpdate,
+    Enrollment,
+    EnrollmentCreate,
+)
+from store import courses
+from store.courses import CourseFilter, NewCourse
+from store.database import Transaction
+
+router = APIRouter(prefix="/courses", tags=["courses"], route_class=StrictRoute)
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=Course,
+    summary="Create a course",
+    responses=problems(403, 409),
+    openapi_extra=IDEMPOTENT,
+)
+async def create_course(request: Request, body: CourseCreate, caller: Instructor) -> Response:
+    """Create a draft; you become its instructor. Needs the role instructor or admin."""
+
+    async def work(tx: Transaction) -> Response:
+        course = await courses.create(tx, NewCourse(**dict(body)))
+        return answers.entity(course, 201, location=f"/courses/{course.id}")
+
+    return await once(request, caller, work)
+
+
+@router.get("", response_model=Listing[Course], summary="List courses")
+async def list_courses(request: Request, query: Annotated[CourseQuery, Query()], caller: Caller) -> Response:
+    """Courses you may read, newest first."""
+    async with services_of(request).database.transaction(caller) as tx:
+        found = await courses.list(tx, CourseFilter(**dict(query)))
+    return answers.page(request, found, query.skip, query.limit)
+
+
+@router.get("/{course_id}", response_model=Course, summary="Read a course", openapi_extra=answers.CACHED)
+async def read_course(request: Request, course_id: PathId, caller: Caller) -> Response:
+    """A course of your own, one you belong to, or a published one that is open to everybody."""
+    async with services_of(request).database.transaction(caller) as tx:
+        course = await courses.get(tx, course_id)
+    return answers.entity_or_unchanged(request, course)
+
+
+@router.put(
+    "/{course_id}",
+    response_model=Course,
+    summary="Change a course",
+    responses=problems(403, 409),
+    openapi_extra=answers.GUARDED,
+)
+async def update_course(request: Request, course_id: PathId, body: CourseUpdate, caller: Instructor) -> Response:
+    """Change a course of your own; an archived one has to be published first."""
+    expected = answers.expected_version(request)
+    async with services_of(request).database.transaction(caller, origin_of(request)) as tx:
+        course = await courses.update(tx, course_id, body.given(), expected_version=expected)
+    return answers.entity(course)
+
+
+@router.post(
+    "/{course_id}/publish",
+    response_model=Course,
+    summary="Publish a course",
+    responses=problems(403, 409),
+    openapi_extra=answers.GUARDED,
+)
+async def publish_course(request: Request, course_id: PathId, caller: Instructor) -> Response:
+    """Let learners in: a draft, or an archived course again."""
+    expected = answers.expected_version(request)
+    async with services_of(request).database.transaction(caller, origin_of(request)) as tx:
+        course = await courses.publish(tx, course_id, expected_version=expected)
+    return answers.entity(course)
+
+
+@router.post(
+    "/{course_id}/archive",
+    response_model=Course,
+    summary="Archive a course",
+    responses=problems(403, 409),
+    openapi_extra=answers.GUARDED,
+)
+async def archive_course(request: Request, course_id: PathId, caller: Instructor) -> Response:
+    """Close a course: its members keep reading it, nobody joins it any more."""
+    expected = answers.expected_version(request)
+    async with services_of(request).database.transaction(caller, origin_of(request)) as tx:
+        course = await courses.archive(tx, course_id, expected_version=expected)
+    return answers.entity(course)
+
+
+@router.post(
+    "/{course_id}/enrollments",
+    status_code=201,
+    response_model=Enrollment,
+    summary="Enroll",
+    responses=problems(403, 409),
+    openapi_extra=IDEMPOTENT,
+)
+async def enroll(request: Request, course_id: PathId, body: EnrollmentCreate, caller: Caller) -> Response:
+    """Join a published course, or enroll somebody in a course of your own."""
+
+    async def work(tx: Transaction) -> Response:
+        enrollment = await courses.enroll(tx, course_id, body.user_id)
+        return answers.entity(enrollment, 201, location=f"/courses/{course_id}/enrollments")
+
+    return await once(request, caller, work)
+
+
+@router.get("/{course_id}/enrollments", response_model=Listing[Enrollment], summary="List enrollments")
+async def list_enrollments(
+    request: Request, course_id: PathId, query: Annotated[Paging, Query()], caller: Caller
+) -> Response:
+    """Everybody in a course of your own; in other courses, yourself."""
+    async with services_of(request).database.transaction(caller) as tx:
+        found = await courses.members(tx, course_id, skip=query.skip, limit=query.limit)
+    return answers.page(request, found, query.skip, query.limit)
+
+
+@router.delete("/{course_id}/enrollments", status_code=204, summary="Leave a course", responses=problems(409))
+async def leave(
+    request: Request,
+    course_id: PathId,
+    caller: Caller,
+    user_id: Annotated[Identifier | None, Query(description="Whom to remove from a course of your own.")] = None,
+) -> Response:
+    """Leave a course, or remove somebody from a course of your own."""
+    async with services_of(request).database.transaction(caller, origin_of(request)) as tx:
+        await courses.leave(tx, course_id, user_id)
+    return answers.nothing()

@@ -1,0 +1,120 @@
+"""The seven endpoints of code snapshots."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import answers
+from api.bodies import StrictRoute
+from api.dependencies import Caller, origin_of, services_of
+from api.idempotency import IDEMPOTENT, once
+from api.openapi import problems
+from api.schemas.common import Listing
+from api.schemas.snapshots import (
+    Snapshot,
+    SnapshotCreate,
+    SnapshotQuery,
+    SnapshotUpdate,
+    SnapshotValidation,
+)
+from store import snapshots
+from store.database import Transaction
+from store.snapshots import NewSnapshot, SnapshotFilter, Validation
+from store.types import ValidationStatus
+
+router = APIRouter(prefix="/code-snapshots", tags=["code snapshots"], route_class=StrictRoute)
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=Snapshot,
+    summary="Hand in code",
+    responses=problems(403, 404),
+    openapi_extra=IDEMPOTENT,
+)
+async def create_snapshot(request: Request, body: SnapshotCreate, caller: Caller) -> Response:
+    """Store the next version of a file of a task of your own, with its difference to the version before."""
+
+    async def work(tx: Transaction) -> Response:
+        snapshot = await snapshots.create(tx, NewSnapshot(**dict(body)))
+        return answers.entity(snapshot, 201, location=f"/code-snapshots/{snapshot.id}")
+
+    return await once(request, caller, work)
+
+
+@router.get("", response_model=Listing[Snapshot], summary="List code snapshots")
+async def list_snapshots(request: Request, query: Annotated[SnapshotQuery, Query()], caller: Caller) -> Response:
+    """Your snapshots, newest first; with `task_id` or `goal_id`, also those that others share."""
+    async with services_of(request).database.transaction(caller) as tx:
+        found = await snapshots.list(tx, SnapshotFilter(**dict(query)))
+    return answers.page(request, answers.page_for_eyes_of(caller, found), query.skip, query.limit)
+
+
+@router.get(
+    "/tasks/{task_id}/latest",
+    response_model=Snapshot,
+    summary="Read the newest snapshot of a task",
+    openapi_extra=answers.CACHED,
+)
+async def latest_snapshot(request: Request, task_id: UUID, caller: Caller) -> Response:
+    """Your newest snapshot of a task."""
+    async with services_of(request).database.transaction(caller) as tx:
+        snapshot = await snapshots.latest(tx, task_id)
+    assert snapshot is not None
+    return answers.entity_or_unchanged(request, snapshot)
+
+
+@router.get("/{snapshot_id}", response_model=Snapshot, summary="Read a code snapshot", openapi_extra=answers.CACHED)
+async def read_snapshot(request: Request, snapshot_id: UUID, caller: Caller) -> Response:
+    """A snapshot of your own, or one that passed validation and is shared with you."""
+    async with services_of(request).database.transaction(caller) as tx:
+        snapshot = await snapshots.get(tx, snapshot_id)
+    return answers.entity_or_unchanged(request, answers.for_eyes_of(caller, snapshot))
+
+
+@router.put(
+    "/{snapshot_id}",
+    response_model=Snapshot,
+    summary="Change a code snapshot",
+    responses=problems(403),
+    openapi_extra=answers.GUARDED,
+)
+async def update_snapshot(request: Request, snapshot_id: UUID, body: SnapshotUpdate, caller: Caller) -> Response:
+    """Change what you send; new content takes back the validation of the old."""
+    expected = answers.expected_version(request)
+    async with services_of(request).database.transaction(caller, origin_of(request)) as tx:
+        snapshot = await snapshots.update(tx, snapshot_id, body.given(), expected_version=expected)
+    return answers.entity(snapshot)
+
+
+@router.patch(
+    "/{snapshot_id}/validation",
+    response_model=Snapshot,
+    summary="Record a validation",
+    openapi_extra=answers.GUARDED,
+)
+async def record_validation(request: Request, snapshot_id: UUID, body: SnapshotValidation, caller: Caller) -> Response:
+    """Record what a check of your snapshot found; the code-validation graph does the same by itself."""
+    expected = answers.expected_version(request)
+    validation = Validation(
+        status=ValidationStatus(body.status),
+        score=body.score,
+        feedback=body.feedback,
+        issues=[issue.model_dump() for issue in body.issues],
+    )
+    async with services_of(request).database.transaction(caller, origin_of(request)) as tx:
+        snapshot = await snapshots.record_validation(tx, snapshot_id, validation, expected_version=expected)
+    return answers.entity(snapshot)
+
+
+@router.delete("/{snapshot_id}", status_code=204, summary="Delete a code snapshot", openapi_extra=answers.GUARDED)
+async def delete_snapshot(request: Request, snapshot_id: UUID, caller: Caller) -> Response:
+    """Delete one version of a file; its history stays."""
+    expected = answers.expected_version(request)
+    async with services_of(request).database.transaction(caller, origin_of(request)) as tx:
+        await snapshots.delete(tx, snapshot_id, expected_version=expected)
+    return answers.nothing()
