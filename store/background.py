@@ -89,7 +89,7 @@ class BackgroundLoop(ABC):
                 self.leading = False
 
     async def _lead(self, connection: AsyncConnection) -> bool:
-        while not self.stopping:
+        while True:
             cursor = await connection.execute(
                 "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [f"goals:{self.name}"]
             )
@@ -98,9 +98,9 @@ class BackgroundLoop(ABC):
                 self.leading = True
                 self.error = None
                 return True
-            await asyncio.sleep(0)
+            if self.stopping:
+                return False
             await self._bell.wait(STANDBY_SECONDS)
-        return False
 
     @abstractmethod
     async def work(self, connection: AsyncConnection) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import psycopg
@@ -77,3 +78,36 @@ class MemorySink:
         if self.failures:
             raise self.failures.pop(0)
         self.events.extend(events)
+
+
+def sequenced(
+    first: int, last: int, *, at: datetime | None = None, entity_id: str = "g", user_id: str = "ada"
+) -> list[SequencedEvent]:
+    """Return events as a relay would hand them to a sink."""
+    moment = at or datetime(2026, 3, 4, 12, tzinfo=UTC)
+    return [
+        SequencedEvent(
+            position=position,
+            sequenced_at=moment + timedelta(milliseconds=position),
+            id=new_id(),
+            entity_type="goal",
+            entity_id=entity_id,
+            entity_version=position,
+            type="goal.updated",
+            schema_version=1,
+            occurred_at=moment,
+            recorded_at=moment + timedelta(milliseconds=position),
+            actor=user_id,
+            user_id=user_id,
+            thread_id=None,
+            run_id=None,
+            checkpoint_id=None,
+            tool_call_id=None,
+            correlation_id=new_id(),
+            causation_id=None,
+            command_key=None,
+            payload_json=json.dumps({"changes": {"title": f"version {position}"}}),
+            metadata_json="{}",
+        )
+        for position in range(first, last + 1)
+    ]
