@@ -1,0 +1,1 @@
+"""Static analysis of learner code: parsed in a limited child process, never imported, never run."""
