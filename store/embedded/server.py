@@ -40,9 +40,9 @@ def quiet(_message: str) -> None:
 class Server:
     """One holder's share of a running server. Closing the last share stops it."""
 
-    def __init__(self, layout: Layout, sockets: Path, holder: int, *, attached: bool) -> None:
+    def __init__(self, layout: Layout, sockets: Path, holder: int | None, *, attached: bool) -> None:
         self._layout = layout
-        self._holder: int | None = holder
+        self._holder = holder
         self.sockets = sockets
         self.attached = attached
 
@@ -99,6 +99,13 @@ def start(data_dir: Path, report: Report = quiet, *, settings: Mapping[str, str]
             os.close(holder)
             raise
     return Server(layout, sockets, holder, attached=attached)
+
+
+def look(data_dir: Path) -> Server | None:
+    """The server that runs now, looked at without holding it; None when none runs."""
+    layout = Layout(data_dir.expanduser().resolve())
+    sockets = _written_sockets(layout) if running_pid(layout) is not None else None
+    return Server(layout, sockets, None, attached=True) if sockets is not None else None
 
 
 def stop(layout: Layout) -> None:

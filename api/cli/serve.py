@@ -1,0 +1,201 @@
+"""`goals serve`: starts what the service needs, serves, and stops all of it again on Ctrl-C."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncGenerator, Coroutine, Generator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+import uvicorn
+import uvloop
+from rich.rule import Rule
+from rich.table import Table
+from typing_extensions import override
+
+from api.cli.console import Trouble, err, out, step
+from api.cli.tokens import LOCAL_USER, ensure_user
+from api.demo import show_sample
+from api.settings import Settings
+from store import embedded, migrate
+from store.types import Role
+
+GRACE_SECONDS = 10
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Service(uvicorn.Server):
+    """Uvicorn that tells when it is ready, and leaves signals to us: its own way would skip stopping PostgreSQL."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    @override
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.ready.set()
+
+    @override
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave signals to `running`."""
+        yield
+
+
+def serve(
+    demo: Annotated[bool, typer.Option("--demo", help="Seed a demo course and stream one sample plan, once.")] = False,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; default HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; default PORT.")] = None,
+) -> None:
+    """Start the service, with an embedded PostgreSQL unless DATABASE_URL is set."""
+    given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
+    settings = Settings().model_copy(update=given)
+    out.print(f"\n[bold]AI Goals Tracker[/bold] [quiet]{version('ai-goals-tracker')}[/quiet]\n")
+    with ExitStack() as stack:
+        listening = stack.enter_context(_listen(settings))
+        login_url = _prepare(settings, stack)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings, listening, login_url, demo=demo))
+        out.print("\n[quiet]Stopping ...[/quiet]")
+    out.print("[ok]✓[/ok] Stopped" + (f"; everything is kept in {settings.data_dir}" if settings.embedded else ""))
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Take the port first: that it is in use is told before anything is started."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        listening.close()
+        raise Trouble(
+            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.",
+            "If it is in use, stop the other program or choose another port: PORT=8001 make run",
+        ) from error
+    return listening
+
+
+def _prepare(settings: Settings, stack: ExitStack) -> str | None:
+    """Bring the database up and up to date; returns the runtime URL of an embedded one."""
+    login_url = None
+    if settings.embedded:
+        with step("PostgreSQL") as current:
+            server = stack.enter_context(embedded.start(settings.data_dir, current.tell))
+            current.title = "PostgreSQL joined" if server.attached else "PostgreSQL started"
+            current.detail = f"kept in {settings.data_dir}"
+        owner_url, login_url = server.owner_url, server.login_url
+    elif settings.migration_database_url is not None:
+        owner_url = settings.migration_database_url.get_secret_value()
+    else:
+        return None
+    with step("Schema") as current:
+        applied = migrate.upgrade(owner_url)
+        current.title = f"Schema made, {len(applied)} migrations" if applied else "Schema is current"
+    return login_url
+
+
+async def _serve(settings: Settings, listening: socket.socket, login_url: str | None, *, demo: bool) -> None:
+    """Serve until a signal; on the embedded default, introduce the local user and show a sample first."""
+    async with running(settings, listening) as (service, stop):
+        sign_in = await _sign_in_link(settings, login_url) if login_url is not None else None
+        if demo and login_url is not None:
+            await _or_stop(stop, show_sample(settings))
+        if not stop.is_set():
+            _introduce(settings, sign_in)
+            await first_of(stop.wait(), service)
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, listening: socket.socket
+) -> AsyncGenerator[tuple["asyncio.Task[None]", asyncio.Event]]:
+    """The service, answering; stopped politely when the block ends. Also yields the event a signal sets."""
+    from api.app import create_app
+
+    server = Service(
+        uvicorn.Config(
+            create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS, ws="auto"
+        )
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(kind, _on_signal, server, stop)
+    with step("Service") as current:
+        task = asyncio.create_task(server.serve(sockets=[listening]), name="uvicorn")
+        if not await first_of(server.ready.wait(), task):
+            await task
+            raise Trouble("The service did not start; the lines above say why.", "`goals doctor` looks at every part.")
+        current.title = f"Serving on {settings.url}"
+    try:
+        yield task, stop
+    finally:
+        server.should_exit = True
+        await task
+
+
+def _on_signal(server: Service, stop: asyncio.Event) -> None:
+    if stop.is_set():
+        server.force_exit = True
+    stop.set()
+    server.should_exit = True
+
+
+async def _or_stop(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None:
+    """Run `work`, unless a signal comes first; its failure is told and does not end the service."""
+    task = asyncio.create_task(work, name="sample")
+    if await first_of(stop.wait(), task):
+        task.cancel()
+        await asyncio.wait({task})
+    elif (error := task.exception()) is not None:
+        err.print(f"[warn]The sample plan did not work out: {error}[/warn]")
+
+
+async def first_of(event: Coroutine[None, None, object], task: "asyncio.Task[None]") -> bool:
+    """Wait for whichever comes first; True when it was the event. The task goes on."""
+    waiting = asyncio.create_task(event, name="waiting")
+    done, _ = await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    return waiting in done and task not in done
+
+
+async def _sign_in_link(settings: Settings, login_url: str) -> str | None:
+    """Make the local user if need be, and a link that signs them in once. Never for a service others can reach."""
+    from api.auth import links
+    from store.database import Database
+
+    async with Database(login_url, max_size=2) as database:
+        await ensure_user(database, LOCAL_USER, "You", Role.INSTRUCTOR)
+        if settings.host not in LOOPBACK:
+            return None
+        return f"{settings.url}/#sign-in={await links.issue(database, LOCAL_USER)}"
+
+
+def _introduce(settings: Settings, sign_in: str | None) -> None:
+    """Everything somebody needs to go on, in one block."""
+    lines = {
+        "API": settings.url,
+        "Docs": f"{settings.url}/docs",
+        "Sign in": f"{sign_in}\n[quiet]works once, for 15 minutes; for scripts: goals token --user {LOCAL_USER}[/quiet]"
+        if sign_in
+        else "POST /auth/token",
+        "Plan": '.venv/bin/goals plan "Learn Rust in six weeks"',
+        "Studio": f"https://smith.langchain.com/studio/?baseUrl={settings.url}\n"
+        "[quiet]or LangGraph's own server: make studio[/quiet]",
+        "Model": "offline and rule-based: it says what it is. For a real one set OPENAI_API_KEY in .env"
+        if settings.offline_model
+        else settings.model_plan,
+    }
+    table = Table.grid(padding=(0, 2))
+    for name, value in lines.items():
+        table.add_row(f"  [key]{name}[/key]", value)
+    out.print()
+    out.print(Rule(style="quiet"))
+    out.print(table, soft_wrap=True)
+    out.print(Rule(style="quiet"))
+    out.print("  [quiet]Ctrl-C stops it. Everything is kept.[/quiet]")

@@ -1,0 +1,61 @@
+"""`goals token`: a bearer token for somebody on this machine, and the local user the embedded default starts with."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from api.cli.console import Trouble, out
+from api.settings import Settings
+from store import embedded, migrate, users
+from store.database import Database
+from store.errors import NotFound
+from store.principal import SERVICE, Principal
+from store.types import Role
+
+LOCAL_USER = "you"
+
+
+def mint(settings: Settings, user_id: str, role: Role) -> tuple[str, int]:
+    """An access token and its lifetime in seconds, signed with the keys under the data directory."""
+    from api.services import open_tokens
+
+    if settings.database_url is not None and settings.jwt_private_key is None:
+        raise Trouble(
+            "Tokens are handed out here only on the embedded default.",
+            "With DATABASE_URL set, sign in through POST /auth/token or your own issuer.",
+        )
+    issued = open_tokens(settings).issue(Principal(user_id, role))
+    return issued.access_token, issued.expires_in
+
+
+async def ensure_user(database: Database, user_id: str, name: str, role: Role) -> None:
+    """Make the user unless there is one of that id."""
+    async with database.transaction(SERVICE) as tx:
+        try:
+            await users.get(tx, user_id)
+        except NotFound:
+            await users.create(tx, users.NewUser(id=user_id, email=f"{user_id}@localhost", name=name, role=role))
+
+
+async def _make_user(login_url: str, user_id: str, role: Role) -> None:
+    async with Database(login_url, max_size=2) as database:
+        await ensure_user(database, user_id, user_id, role)
+
+
+def token(
+    user: Annotated[str, typer.Option(help="Whose token; the user is made if there is none of that name.")],
+    role: Annotated[Role, typer.Option(help="What they may do.")] = Role.INSTRUCTOR,
+    as_json: Annotated[bool, typer.Option("--json", help="Print token and lifetime as JSON.")] = False,
+) -> None:
+    """Print a bearer token for a user of the embedded default, valid for minutes."""
+    settings = Settings()
+    access_token, seconds = mint(settings, user, role)
+    if settings.embedded:
+        with embedded.start(settings.data_dir) as server:
+            migrate.upgrade(server.owner_url)
+            asyncio.run(_make_user(server.login_url, user, role))
+    if as_json:
+        out.print_json(data={"access_token": access_token, "token_type": "bearer", "expires_in": seconds})
+    else:
+        out.print(access_token, soft_wrap=True)

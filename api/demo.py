@@ -1,0 +1,95 @@
+"""A small demo course and one sample plan, made through our own HTTP API like any client would."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+from langgraph_sdk import get_client
+from rich.console import Console
+from rich.rule import Rule
+
+from api.cli.approval import Agreeing
+from api.cli.console import out, step
+from api.cli.live import GRAPH, converse
+from api.cli.tokens import LOCAL_USER, mint
+from api.settings import Settings
+from store.types import Role
+
+COURSE = "rust-for-programmers"
+OBJECTIVE = "Learn Rust in six weeks"
+EVENTS_PATIENCE_SECONDS = 5
+
+
+async def show_sample(settings: Settings, console: Console = out) -> None:
+    """Seed the course if it is missing, and stream one plan if the local user has no goal yet."""
+    token, _ = mint(settings, LOCAL_USER, Role.INSTRUCTOR)
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=settings.url, headers=headers, timeout=30) as http:
+        await _seed_course(http)
+        if (await _get(http, "/goals", limit=1))["total"]:
+            return
+        console.print()
+        console.print(Rule(" A sample plan, streamed through the API ", style="quiet"))
+        console.print(f"[bold]>[/bold] {OBJECTIVE}\n")
+        client = get_client(url=settings.url, api_key=None, headers=headers)
+        try:
+            thread = await client.threads.create(metadata={"graph_id": GRAPH})
+            question = {"messages": [{"role": "user", "content": OBJECTIVE}]}
+            agreeing = Agreeing(console, "Approved automatically: this is the sample. Yours will ask you.")
+            await converse(client, thread["thread_id"], question, agreeing, console, course_id=COURSE)
+        finally:
+            await client.aclose()
+        await _show_what_exists(http, settings, console)
+
+
+async def _seed_course(http: httpx.AsyncClient) -> None:
+    if (await http.get(f"/courses/{COURSE}")).is_success:
+        return
+    with step("Demo course") as current:
+        documentation = Path(__file__).with_name("demo_course.md").read_text(encoding="utf-8")
+        course = {
+            "id": COURSE,
+            "title": "Rust for programmers",
+            "description": "For people who program already: ownership, traits, errors and concurrency, by building.",
+            "documentation": documentation,
+        }
+        (await http.post("/courses", json=course)).raise_for_status()
+        (await http.post(f"/courses/{COURSE}/publish")).raise_for_status()
+        current.title = "Demo course made: Rust for programmers"
+
+
+async def _show_what_exists(http: httpx.AsyncClient, settings: Settings, console: Console) -> None:
+    """The proof, read back: rows through the API, events in PostgreSQL, files in the lake."""
+    goals = await _get(http, "/goals", limit=1)
+    if not goals["items"]:
+        return
+    goal = goals["items"][0]
+    tasks = await _get(http, "/tasks", goal_id=goal["id"], limit=1)
+    history = await _get(http, f"/events/entities/goal/{goal['id']}/history")
+    console.print(
+        f"\n  [ok]✓[/ok] In PostgreSQL: the goal [bold]{goal['title']}[/bold], {tasks['total']} tasks, "
+        f"and an event for each ({history['items'][0]['type']} first)."
+    )
+    if files := await _parquet_files(settings):
+        console.print(f"  [ok]✓[/ok] The same events in Parquet: {files[0]}")
+
+
+async def _parquet_files(settings: Settings) -> list[Path]:
+    """Files of the lake; events reach it a moment after PostgreSQL."""
+    if "://" in settings.lake:
+        return []
+    deadline = time.monotonic() + EVENTS_PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if files := await asyncio.to_thread(lambda: sorted(Path(settings.lake).rglob("*.parquet"))):
+            return files
+        await asyncio.sleep(0.1)
+    return []
+
+
+async def _get(http: httpx.AsyncClient, path: str, **query: str | int) -> Mapping[str, Any]:
+    answer = await http.get(path, params=query)
+    answer.raise_for_status()
+    return answer.json()
