@@ -1,1 +1,1 @@
-"""The LangGraph wire protocol: assistants, threads and runs."""
+"""LangGraph's wire protocol, so that its SDKs, RemoteGraph, `useStream` and Studio talk to this service unchanged."""

@@ -1,1 +1,1 @@
-"""The life of a run: claim, lease, execute, record frames."""
+"""Runs of the graphs: who owns one, how it is executed, and how what it says reaches every reader."""

@@ -1,0 +1,121 @@
+"""Assistants: one per graph, read-only."""
+
+from typing import Any, cast
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from api.protocol.common import arrive, body_of, json_response, listed, page_of, paged
+from api.protocol.shapes import assistant_json
+from api.runs.engine import Engine
+from api.runs.intake import uuid_text
+from api.runs.registry import Assistant, Compiled
+from store.errors import NotFound
+
+
+async def _found(request: Request) -> tuple[Engine, Assistant]:
+    engine, _ = await arrive(request)
+    key = uuid_text(request.path_params["assistant_id"], "assistant")
+    return engine, engine.registry.assistant(key)
+
+
+async def _matching(request: Request) -> tuple[Engine, list[Assistant], dict[str, Any]]:
+    engine, _ = await arrive(request)
+    body = await body_of(request)
+    metadata = cast("dict[str, Any]", body.get("metadata") or {})
+    graph_id, name = body.get("graph_id"), body.get("name")
+    found = [
+        assistant
+        for assistant in engine.registry.assistants
+        if (graph_id is None or assistant.graph_id == graph_id)
+        and (name is None or str(name).lower() in assistant.graph_id.lower())
+        and all({"created_by": "system"}.get(key) == value for key, value in metadata.items())
+    ]
+    return engine, found, body
+
+
+async def search(request: Request) -> Response:
+    """List assistants by graph, name or metadata."""
+    engine, found, body = await _matching(request)
+    limit, offset = page_of(body)
+    page = [assistant_json(assistant, engine.started) for assistant in found[offset : offset + limit]]
+    return paged(page, len(found), offset)
+
+
+async def count(request: Request) -> Response:
+    """Count assistants."""
+    return json_response(len((await _matching(request))[1]))
+
+
+async def get(request: Request) -> Response:
+    """Return one assistant."""
+    engine, assistant = await _found(request)
+    return json_response(assistant_json(assistant, engine.started))
+
+
+async def versions(request: Request) -> Response:
+    """List the versions of an assistant: there is one."""
+    engine, assistant = await _found(request)
+    return json_response([assistant_json(assistant, engine.started)])
+
+
+async def graph(request: Request) -> Response:
+    """Return nodes and edges, with `xray` those of subgraphs too."""
+    engine, assistant = await _found(request)
+    xray = request.query_params.get("xray", "")
+    depth: int | bool = int(xray) if xray.isdigit() and int(xray) > 0 else xray.lower() == "true"
+    drawn = engine.registry.graph(assistant.graph_id).get_graph(xray=depth)
+    return json_response(drawn.to_json())
+
+
+async def schemas(request: Request) -> Response:
+    """Return the JSON schemas of a graph's input, output, state, config and context."""
+    engine, assistant = await _found(request)
+    return json_response({"graph_id": assistant.graph_id, **_schemas(engine.registry.graph(assistant.graph_id))})
+
+
+async def subgraphs(request: Request) -> Response:
+    """Return the schemas of nested graphs by namespace."""
+    engine, assistant = await _found(request)
+    compiled = engine.registry.graph(assistant.graph_id)
+    space = request.path_params.get("namespace") or (listed(request, "namespace") or [None])[0]
+    recurse = request.query_params.get("recurse", "").lower() == "true"
+    nested: Any = cast("Any", compiled).get_subgraphs(namespace=space, recurse=recurse)
+    found: dict[str, Any] = {name: _schemas(graph) for name, graph in nested}
+    if request.path_params.get("namespace") and not found:
+        raise NotFound(f"Subgraph '{space}' not found")
+    return json_response(found)
+
+
+def _schemas(compiled: Compiled) -> dict[str, Any]:
+    return {
+        "input_schema": compiled.get_input_jsonschema(),
+        "output_schema": compiled.get_output_jsonschema(),
+        "state_schema": _state_schema(compiled),
+        "config_schema": {"type": "object", "properties": {}},
+        "context_schema": {
+            "type": "object",
+            "properties": {
+                "course_id": {"type": "string", "title": "Course", "description": "The course you are working in."},
+                "locale": {"type": "string", "title": "Language", "default": "en"},
+            },
+        },
+    }
+
+
+def _state_schema(compiled: Compiled) -> dict[str, Any]:
+    properties = compiled.get_output_jsonschema().get("properties", {})
+    return {"type": "object", "title": compiled.name, "properties": properties}
+
+
+routes = [
+    Route("/assistants/search", search, methods=["POST"]),
+    Route("/assistants/count", count, methods=["POST"]),
+    Route("/assistants/{assistant_id}", get, methods=["GET"]),
+    Route("/assistants/{assistant_id}/graph", graph, methods=["GET"]),
+    Route("/assistants/{assistant_id}/schemas", schemas, methods=["GET"]),
+    Route("/assistants/{assistant_id}/subgraphs", subgraphs, methods=["GET"]),
+    Route("/assistants/{assistant_id}/subgraphs/{namespace:path}", subgraphs, methods=["GET"]),
+    Route("/assistants/{assistant_id}/versions", versions, methods=["POST"]),
+]

@@ -1,0 +1,211 @@
+"""Threads: create, find, change, copy, delete, and watch all their runs."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, cast
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from api.protocol.common import (
+    arrive,
+    body_of,
+    empty,
+    json_response,
+    listed,
+    page_of,
+    paged,
+    thread_of,
+    wants_nothing_back,
+)
+from api.protocol.shapes import thread_json
+from api.protocol.streams import sent
+from api.runs.cursor import Cursor
+from api.runs.engine import Engine
+from api.runs.intake import uuid_text
+from api.runs.wire import plain
+from api.streaming import EventStream, event, joined
+from store import frames, runs, threads
+from store.errors import Invalid, NotFound
+from store.principal import Principal
+from store.threads import Thread, ThreadFilter, ThreadStatus
+from store.types import new_id
+
+_SORTABLE = ("thread_id", "status", "created_at", "updated_at")
+_STREAM_MODES = ("run_modes", "lifecycle", "state_update")
+
+
+async def _values(engine: Engine, caller: Principal, thread: Thread) -> Any:  # noqa: ANN401 - any state
+    """The latest state of a thread, read from its newest checkpoint: there is no second copy that could differ."""
+    if thread.graph_id is None:
+        return None
+    try:
+        graph, config = engine.open(caller, thread)
+    except NotFound:  # a graph this server no longer has
+        return None
+    return plain((await graph.aget_state(config)).values) or None
+
+
+async def create(request: Request) -> Response:
+    """Create a thread, with the caller's id or a new one."""
+    engine, caller = await arrive(request)
+    body = await body_of(request)
+    thread_id = uuid_text(body["thread_id"], "thread") if body.get("thread_id") else str(new_id())
+    metadata = _metadata(body)
+    graph_id = body.get("graph_id")
+    if graph_id is not None:
+        assistant = engine.registry.assistant(str(graph_id))
+        metadata = {**metadata, "graph_id": assistant.graph_id, "assistant_id": assistant.assistant_id}
+        graph_id = assistant.graph_id
+    async with engine.database.transaction(caller) as tx:
+        thread = await threads.create(
+            tx, thread_id, metadata=metadata, graph_id=graph_id, if_exists=str(body.get("if_exists") or "raise")
+        )
+    return json_response(thread_json(thread))
+
+
+def _metadata(body: dict[str, Any]) -> dict[str, Any]:
+    metadata: object = body.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise Invalid("'metadata' must be an object.")
+    return cast("dict[str, Any]", metadata)
+
+
+def _filter(body: dict[str, Any]) -> ThreadFilter:
+    ids: object = body.get("ids")
+    try:
+        status = ThreadStatus(body["status"]) if body.get("status") else None
+    except ValueError:
+        raise Invalid(f"'status' must be one of: {', '.join(ThreadStatus)}.") from None
+    return ThreadFilter(
+        ids=[uuid_text(item, "thread") for item in cast("list[object]", ids)] if isinstance(ids, list) else None,
+        metadata=_metadata(body) or None,
+        status=status,
+    )
+
+
+async def search(request: Request) -> Response:
+    """List the caller's threads, newest first unless asked otherwise."""
+    engine, caller = await arrive(request)
+    body = await body_of(request)
+    limit, offset = page_of(body)
+    sort_by = str(body.get("sort_by") or "updated_at")
+    if sort_by not in _SORTABLE:
+        sort_by = "updated_at"
+    async with engine.database.transaction(caller) as tx:
+        page = await threads.search(
+            tx, _filter(body), limit=limit, offset=offset, sort_by=sort_by, descending=body.get("sort_order") != "asc"
+        )
+    select = [str(name) for name in cast("list[object]", body.get("select") or [])]
+    shown: list[dict[str, Any]] = []
+    for thread in page.items:
+        values = await _values(engine, caller, thread) if not select or "values" in select else None
+        entry = thread_json(thread, values)
+        shown.append({key: entry[key] for key in select if key in entry} if select else entry)
+    return paged(shown, page.total, offset)
+
+
+async def count(request: Request) -> Response:
+    """Count the caller's threads."""
+    engine, caller = await arrive(request)
+    body = await body_of(request)
+    async with engine.database.transaction(caller) as tx:
+        return json_response(await threads.count(tx, _filter(body)))
+
+
+async def get(request: Request) -> Response:
+    """Return a thread with its latest values."""
+    engine, caller = await arrive(request)
+    async with engine.database.transaction(caller) as tx:
+        thread = await threads.get(tx, thread_of(request))
+    return json_response(thread_json(thread, await _values(engine, caller, thread)))
+
+
+async def patch(request: Request) -> Response:
+    """Merge metadata into a thread."""
+    engine, caller = await arrive(request)
+    body = await body_of(request)
+    async with engine.database.transaction(caller) as tx:
+        thread = await threads.add_metadata(tx, thread_of(request), _metadata(body))
+    if wants_nothing_back(request):
+        return empty()
+    return json_response(thread_json(thread, await _values(engine, caller, thread)))
+
+
+async def delete(request: Request) -> Response:
+    """Delete a thread with everything that belongs to it; a run in progress is stopped."""
+    engine, caller = await arrive(request)
+    thread_id = thread_of(request)
+    async with engine.database.transaction(caller) as tx:
+        await threads.lock(tx, thread_id)
+        going = await runs.unfinished(tx, thread_id)
+        await threads.delete(tx, thread_id)
+    for run in going:
+        engine.worker.cancel(run.run_id, "rollback")
+    engine.worker.hub.touch(thread_id)
+    return empty()
+
+
+async def copy(request: Request) -> Response:
+    """Copy a thread with its whole history."""
+    engine, caller = await arrive(request)
+    async with engine.database.transaction(caller) as tx:
+        copied = await threads.copy(tx, thread_of(request), str(new_id()))
+    return json_response(thread_json(copied, await _values(engine, caller, copied)))
+
+
+async def watch(request: Request) -> ASGIApp:
+    """Stream all runs of a thread, present and future."""
+    engine, caller = await arrive(request)
+    thread_id = thread_of(request)
+    modes = listed(request, "stream_modes", "stream_mode") or ["run_modes"]
+    for mode in modes:
+        if mode not in _STREAM_MODES:
+            raise Invalid(f"Invalid stream mode {mode!r}. Choose from: {', '.join(_STREAM_MODES)}.")
+    last = request.headers.get("last-event-id")
+    async with engine.database.transaction(caller) as tx:
+        await threads.get(tx, thread_id)
+        newest = await frames.last_seq(tx, thread_id)
+    if last is None:
+        after = newest
+    elif last in ("-", "-1"):
+        after = 0
+    elif last.isdigit():
+        after = int(last)
+    else:
+        raise Invalid("Last-Event-ID must be an id this stream has sent, or '-' for everything.")
+    return EventStream(
+        _thread_events(engine.cursor(caller, thread_id, after), frozenset(modes)), life=engine.limits.stream_seconds
+    )
+
+
+async def _thread_events(cursor: Cursor, modes: frozenset[str]) -> AsyncGenerator[bytes]:
+    async with aclosing(cursor.follow()) as batches:
+        async for batch in batches:
+            parts: list[bytes] = []
+            for frame in batch:
+                if frame.event == "state_update":
+                    if "state_update" in modes:
+                        parts.append(sent(frame))
+                elif frame.event == "end":
+                    if "lifecycle" in modes:
+                        done = f'{{"status":"run_done","run_id":"{frame.run_id}"}}'
+                        parts.append(event("metadata", done, frame.seq))
+                elif "run_modes" in modes or ("lifecycle" in modes and frame.event == "metadata"):
+                    parts.append(sent(frame))
+            if parts:
+                yield joined(parts)
+
+
+routes = [
+    Route("/threads", create, methods=["POST"]),
+    Route("/threads/search", search, methods=["POST"]),
+    Route("/threads/count", count, methods=["POST"]),
+    Route("/threads/{thread_id}", get, methods=["GET"]),
+    Route("/threads/{thread_id}", patch, methods=["PATCH"]),
+    Route("/threads/{thread_id}", delete, methods=["DELETE"]),
+    Route("/threads/{thread_id}/copy", copy, methods=["POST"]),
+    Route("/threads/{thread_id}/stream", watch, methods=["GET"]),
+]

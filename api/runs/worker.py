@@ -1,0 +1,220 @@
+"""The loops of a process that executes runs: claim, renew, reap, listen, write. A loop that dies stops it, loudly."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from api.runs import metrics
+from api.runs.execute import Active, Attempt, LeaseLost
+from api.runs.hub import Hub
+from api.runs.registry import Registry
+from api.runs.writer import FrameWriter
+from store import run_notices, runs
+from store.database import Database
+from store.errors import Conflict, StoreError
+from store.principal import SERVICE
+from store.runs import LEASE_SECONDS, Run
+from store.types import new_id
+
+HEARTBEAT_SECONDS = 3.0
+REAP_SECONDS = 2.0
+_CHANNELS = ("run_frames", "runs_pending", "runs_cancel")
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """Owns this process's share of the runs."""
+
+    def __init__(self, database: Database, registry: Registry, *, capacity: int, run_seconds: float) -> None:
+        self.database = database
+        self.registry = registry
+        self.hub = Hub()
+        self.sender = str(new_id())
+        self.writer = FrameWriter(database, self.hub, self.sender, metrics.FRAMES_WRITTEN.inc)
+        self._capacity = capacity
+        self._run_seconds = run_seconds
+        self._active: dict[str, Active] = {}
+        self._wanted = asyncio.Event()
+        self._stopping = False
+        self._loops: list[asyncio.Task[None]] = []
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a new run may be claimed here."""
+        return not self._stopping and len(self._active) < self._capacity
+
+    @property
+    def active(self) -> int:
+        """How many runs this process executes."""
+        return len(self._active)
+
+    def start(self) -> None:
+        """Begin to work."""
+        loops: dict[str, Coroutine[Any, Any, None]] = {
+            "claim": self._claim_loop(),
+            "renew": self._every(HEARTBEAT_SECONDS, self._renew),
+            "reap": self._every(REAP_SECONDS, self._reap),
+            "frames": self.writer.run(),
+            "listen": run_notices.listen(self.database.url, _CHANNELS, self._heard),
+        }
+        for name, loop in loops.items():
+            task = asyncio.create_task(loop, name=f"runs:{name}")
+            task.add_done_callback(self._loop_ended)
+            self._loops.append(task)
+
+    async def stop(self, grace: float) -> None:
+        """Take nothing new, let runs reach their next step for `grace` seconds, give the rest back to the queue."""
+        self._stopping = True
+        for active in self._active.values():
+            active.control.request_drain()
+        tasks = [active.task for active in self._active.values() if active.task is not None]
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=grace)
+            for active in self._active.values():
+                active.stop()
+            if late:
+                await asyncio.wait(late, timeout=grace)
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+
+    def own(self, run: Run) -> None:
+        """Execute a run this process has claimed."""
+        active = Active(run, cancel=run.cancel)
+        self._active[run.run_id] = active
+        metrics.RUNS_ACTIVE.inc()
+        active.task = asyncio.create_task(self._execute(active), name=f"run:{run.run_id}")
+
+    def cancel(self, run_id: str, action: str) -> None:
+        """Stop a run if it is executed here."""
+        active = self._active.get(run_id)
+        if active is not None and active.cancel != "rollback":
+            first = active.cancel is None
+            active.cancel = action
+            if first:
+                active.stop()
+
+    def look_for_work(self) -> None:
+        """Claim waiting runs now rather than at the next poll."""
+        self._wanted.set()
+
+    async def _execute(self, active: Active) -> None:
+        run = active.run
+        try:
+            attempt = Attempt(active, self.database, self.registry, self.writer, deadline=self._run_seconds)
+            if await attempt.execute() is None:
+                await self._give_back(active)
+        except LeaseLost:
+            metrics.LEASES_LOST.inc()
+            log.warning("run %s belongs to another worker now", run.run_id)
+        except StoreError as error:
+            log.warning("run %s: %s", run.run_id, error)
+            await self._give_back(active)
+        except asyncio.CancelledError:
+            await self._give_back(active)
+        finally:
+            self._active.pop(run.run_id, None)
+            metrics.RUNS_ACTIVE.dec()
+            self.hub.touch(run.thread_id)
+            self.look_for_work()
+
+    async def _give_back(self, active: Active) -> None:
+        """Return a run to the queue; while the database is away keep trying until the lease is over anyway."""
+        pause = 0.1
+        while not active.lost and time.monotonic() - active.renewed < LEASE_SECONDS:
+            try:
+                async with self.database.transaction(SERVICE) as tx:
+                    await runs.hand_back(tx, active.run.lease)
+                return
+            except StoreError:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 1.0)
+
+    async def _claim_loop(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(REAP_SECONDS):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
+            self._wanted.clear()
+            while self.has_room:
+                try:
+                    async with self.database.transaction(SERVICE) as tx:
+                        claimed = await runs.claim(tx, self._capacity - len(self._active))
+                except Conflict:  # two workers met at one thread; the unique index let one of them pass
+                    continue
+                except StoreError as error:
+                    log.warning("cannot look for runs: %s", error)
+                    break
+                if not claimed:
+                    break
+                for run in claimed:
+                    self.own(run)
+
+    async def _renew(self) -> None:
+        owned = list(self._active.values())
+        if not owned:
+            return
+        now = time.monotonic()
+        try:
+            async with asyncio.timeout(HEARTBEAT_SECONDS), self.database.transaction(SERVICE) as tx:
+                held = await runs.heartbeat(tx, [active.run.lease for active in owned])
+        except (StoreError, TimeoutError):
+            held = None
+        for active in owned:
+            run_id = active.run.run_id
+            if held is None:
+                # No answer: the lease may still hold, until it cannot any more.
+                active.lost = now - active.renewed > LEASE_SECONDS - HEARTBEAT_SECONDS
+            else:
+                active.lost = run_id not in held and run_id in self._active
+                active.renewed = now
+            if active.lost:
+                active.stop()
+            elif held is not None and (action := held.get(run_id)) is not None:
+                self.cancel(run_id, action)
+
+    async def _reap(self) -> None:
+        async with self.database.transaction(SERVICE) as tx:
+            threads = await runs.reap(tx)
+            counts = await runs.counts(tx)
+        metrics.RUNS_QUEUED.set(counts.get("pending", 0))
+        metrics.FRAMES_WAITING.set(self.writer.backlog)
+        metrics.STREAMS_OPEN.set(self.hub.readers)
+        if threads:
+            metrics.RUNS_REAPED.inc(len(threads))
+            self.look_for_work()
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            started = time.monotonic()
+            try:
+                await work()
+            except StoreError as error:
+                log.warning("%s", error)
+            await asyncio.sleep(max(0.1, seconds - (time.monotonic() - started)))
+
+    def _heard(self, channel: str, payload: str) -> None:
+        if channel == "run_frames":
+            thread_id, _, sender = payload.partition(" ")
+            if not payload:
+                self.hub.touch_all()
+            elif sender != self.sender:
+                self.hub.touch(thread_id)
+        elif channel == "runs_pending":
+            self.look_for_work()
+        elif payload:
+            run_id, _, action = payload.partition(" ")
+            self.cancel(run_id, action or "interrupt")
+
+    def _loop_ended(self, task: "asyncio.Task[None]") -> None:
+        if task.cancelled() or self._stopping:
+            return
+        log.critical("%s ended: this process gives up its runs", task.get_name(), exc_info=task.exception())
+        self._stopping = True
+        for active in self._active.values():
+            active.stop()

@@ -1,0 +1,145 @@
+"""Server-sent events, built once for every route: heartbeat, deadline for slow readers, a maximum life.
+
+Plain ASGI rather than sse-starlette's EventSourceResponse, for three reasons:
+- the head leaves at once, before the first event exists (v2 clients wait for it before they start a run);
+- all frames that are ready go out in one message: one call per batch instead of one task switch per token;
+- the heartbeat follows the wall clock, not the last event: clients that measure it would otherwise lose patience.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing, suppress
+
+from starlette.types import Receive, Scope, Send
+
+from api.runs import metrics
+
+HEARTBEAT_SECONDS = 5.0
+SEND_SECONDS = 15.0
+_HEARTBEAT = b": heartbeat\r\n\r\n"
+_GOODBYE = b": this stream has lived long enough; rejoin it where you are\r\n\r\n"
+_HEADERS = [
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+
+Events = AsyncGenerator[bytes]
+
+
+def event(name: str, data: str, event_id: int | str | None = None) -> bytes:
+    """Return one event on the wire. `data` is JSON text, so it holds no line breaks."""
+    if event_id is None:
+        return f"event: {name}\r\ndata: {data}\r\n\r\n".encode()
+    return f"event: {name}\r\ndata: {data}\r\nid: {event_id}\r\n\r\n".encode()
+
+
+class EventStream:
+    """An ASGI response that sends the byte strings of `events` as they come.
+
+    `gone` runs once if the client left before the events had ended.
+    """
+
+    def __init__(
+        self,
+        events: Events,
+        *,
+        headers: Mapping[str, str] | None = None,
+        life: float = 3600.0,
+        gone: Callable[[], Awaitable[None]] | None = None,
+        media_type: bytes = b"text/event-stream; charset=utf-8",
+        heartbeat: bytes = _HEARTBEAT,
+    ) -> None:
+        self._events = events
+        self._heartbeat = heartbeat
+        self._headers = [
+            (b"content-type", media_type),
+            *_HEADERS,
+            *((name.encode("latin-1"), value.encode("latin-1")) for name, value in (headers or {}).items()),
+        ]
+        self._life = life
+        self._gone = gone
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the ASGI signature
+        """Serve the stream."""
+        lock = asyncio.Lock()
+
+        async def push(body: bytes, more: bool = True) -> None:
+            async with lock, asyncio.timeout(SEND_SECONDS):
+                await send({"type": "http.response.body", "body": body, "more_body": more})
+
+        await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+        await push(b"")
+        finished = asyncio.create_task(self._pump(push), name="stream:events")
+        others = [
+            asyncio.create_task(_until_disconnect(receive), name="stream:disconnect"),
+            asyncio.create_task(_beat(push, self._heartbeat), name="stream:heartbeat"),
+        ]
+        try:
+            async with asyncio.timeout(self._life):
+                await asyncio.wait([finished, *others], return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError:
+            with suppress(OSError, TimeoutError):
+                await push(_GOODBYE if self._heartbeat == _HEARTBEAT else b"", more=False)
+            return
+        finally:
+            complete = finished.done() and not finished.cancelled() and finished.exception() is None
+            for task in (finished, *others):
+                task.cancel()
+            results = await asyncio.gather(finished, *others, return_exceptions=True)
+            if any(isinstance(result, TimeoutError) for result in results):
+                metrics.STREAMS_DROPPED.inc()
+            if not complete and self._gone is not None:
+                await self._gone()
+        if complete:
+            with suppress(OSError, TimeoutError):
+                await push(b"", more=False)
+        elif finished.done() and not finished.cancelled():
+            error = finished.exception()
+            if error is not None and not isinstance(error, OSError | TimeoutError):
+                raise error
+
+    async def _pump(self, push: Callable[[bytes], Awaitable[None]]) -> None:
+        async with aclosing(self._events) as events:
+            async for body in events:
+                await push(body)
+
+
+class WaitingJson:
+    """An ASGI response for a body that takes its time: 200 at once, a line break every 5 s, then the JSON."""
+
+    def __init__(
+        self,
+        result: Awaitable[str],
+        *,
+        headers: Mapping[str, str] | None = None,
+        gone: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        async def events() -> Events:
+            yield (await result).encode()
+
+        self._stream = EventStream(
+            events(), headers=headers, gone=gone, media_type=b"application/json", heartbeat=b"\n"
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the body."""
+        await self._stream(scope, receive, send)
+
+
+async def _until_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _beat(push: Callable[[bytes], Awaitable[None]], heartbeat: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        due += HEARTBEAT_SECONDS
+        await asyncio.sleep(due - loop.time())
+        await push(heartbeat)
+
+
+def joined(parts: Iterable[bytes]) -> bytes:
+    """Return events that go out together."""
+    return b"".join(parts)
