@@ -1,11 +1,13 @@
 """What routes ask for: the caller, the services, where a change comes from."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Annotated, Any
 
 from fastapi import Depends
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 
+from api.bodies import StrictRoute
 from api.errors import Problem
 from api.middleware import correlation_of
 from api.services import Services
@@ -52,6 +54,38 @@ async def current_caller(connection: HTTPConnection) -> Principal:
 async def optional_caller(connection: HTTPConnection) -> Principal | None:
     """The caller, or None without a token; a bad token is still refused."""
     return None if presented_token(connection) is None else await current_caller(connection)
+
+
+class SecuredRoute(StrictRoute):
+    """A route that knows its caller before it reads a single byte of the body, and before anything else can fail.
+
+    It is public only where its own documentation says so (`openapi_extra=PUBLIC`), so the two cannot drift apart.
+    A dependency would do the same 30 us slower; the handler asks `caller_of`.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Put the check in front of the handler."""
+        handler = super().get_route_handler()
+        security = (self.openapi_extra or {}).get("security")
+        if security == []:
+            return handler
+        identify = optional_caller if security is not None and {} in security else current_caller
+
+        async def secured(request: Request) -> Response:
+            request.scope["caller"] = await identify(request)
+            return await handler(request)
+
+        return secured
+
+
+def caller_of(request: Request) -> Principal:
+    """The caller of a `SecuredRoute`."""
+    return request.scope["caller"]
+
+
+def caller_if_any(request: Request) -> Principal | None:
+    """The caller of a `SecuredRoute` that also serves strangers."""
+    return request.scope["caller"]
 
 
 def require(*roles: Role) -> Callable[[Principal], Awaitable[Principal]]:

@@ -190,7 +190,7 @@ def _verdict(verdict: Verdict, detail: str) -> Problem:
 
 def _from_http(error: HTTPException) -> Problem:
     code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_").replace("-", "_")
-    given: object = error.detail  # annotated as text, but FastAPI's own HTTPException takes anything
+    given = cast("object", error.detail)  # annotated as text, but FastAPI's own HTTPException takes anything
     detail = given if isinstance(given, str) else HTTPStatus(error.status_code).phrase
     if error.status_code == HTTPStatus.NOT_FOUND and detail == HTTPStatus.NOT_FOUND.phrase:
         detail = "There is no such path; the document at /openapi.json lists them all."

@@ -8,13 +8,12 @@ from starlette.responses import Response
 
 from api import answers
 from api.auth.sign_in import TokenPair as Pair
-from api.bodies import StrictRoute
-from api.dependencies import Caller, services_of
+from api.dependencies import SecuredRoute, caller_of, services_of
 from api.openapi import PUBLIC, problems
 from api.routes.users import client_address
 from api.schemas.identity import PasswordChange, RefreshToken, SignInLink, TokenPair
 
-router = APIRouter(tags=["identity"], route_class=StrictRoute)
+router = APIRouter(tags=["identity"], route_class=SecuredRoute)
 
 Secret = Annotated[str, Form(min_length=1, max_length=512)]
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -74,8 +73,9 @@ async def revoke(
 
 
 @router.put("/auth/password", status_code=204, summary="Change your password", responses=problems(403, 404, 429))
-async def change_password(request: Request, body: PasswordChange, caller: Caller) -> Response:
+async def change_password(request: Request, body: PasswordChange) -> Response:
     """Set a new password and end all sessions; the current one is needed unless the account has none."""
+    caller = caller_of(request)
     await services_of(request).sign_ins.change_password(caller.user_id, body.current_password, body.new_password)
     return answers.nothing()
 

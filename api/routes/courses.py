@@ -1,17 +1,14 @@
 """The six course endpoints, and three for who is enrolled."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import answers
-from api.bodies import StrictRoute
-from api.dependencies import Caller, Instructor, origin_of, services_of
+from api import answers, queries
+from api.dependencies import SecuredRoute, caller_of, origin_of, services_of
 from api.idempotency import IDEMPOTENT, once
 from api.openapi import problems
-from api.schemas.common import Identifier, Listing, Paging, PathId
+from api.schemas.common import Listing, Paging, PathId
 from api.schemas.courses import (
     Course,
     CourseCreate,
@@ -19,12 +16,13 @@ from api.schemas.courses import (
     CourseUpdate,
     Enrollment,
     EnrollmentCreate,
+    Leaver,
 )
 from store import courses
 from store.courses import CourseFilter, NewCourse
 from store.database import Transaction
 
-router = APIRouter(prefix="/courses", tags=["courses"], route_class=StrictRoute)
+router = APIRouter(prefix="/courses", tags=["courses"], route_class=SecuredRoute)
 
 
 @router.post(
@@ -35,8 +33,9 @@ router = APIRouter(prefix="/courses", tags=["courses"], route_class=StrictRoute)
     responses=problems(403, 409),
     openapi_extra=IDEMPOTENT,
 )
-async def create_course(request: Request, body: CourseCreate, caller: Instructor) -> Response:
+async def create_course(request: Request, body: CourseCreate) -> Response:
     """Create a draft; you become its instructor. Needs the role instructor or admin."""
+    caller = caller_of(request)
 
     async def work(tx: Transaction) -> Response:
         course = await courses.create(tx, NewCourse(**dict(body)))
@@ -45,17 +44,20 @@ async def create_course(request: Request, body: CourseCreate, caller: Instructor
     return await once(request, caller, work)
 
 
-@router.get("", response_model=Listing[Course], summary="List courses")
-async def list_courses(request: Request, query: Annotated[CourseQuery, Query()], caller: Caller) -> Response:
+@router.get("", response_model=Listing[Course], summary="List courses", openapi_extra=queries.parameters(CourseQuery))
+async def list_courses(request: Request) -> Response:
     """Courses you may read, newest first."""
+    query = queries.read(CourseQuery, request)
+    caller = caller_of(request)
     async with services_of(request).database.transaction(caller) as tx:
         found = await courses.list(tx, CourseFilter(**dict(query)))
     return answers.page(request, found, query.skip, query.limit)
 
 
 @router.get("/{course_id}", response_model=Course, summary="Read a course", openapi_extra=answers.CACHED)
-async def read_course(request: Request, course_id: PathId, caller: Caller) -> Response:
+async def read_course(request: Request, course_id: PathId) -> Response:
     """A course of your own, one you belong to, or a published one that is open to everybody."""
+    caller = caller_of(request)
     async with services_of(request).database.transaction(caller) as tx:
         course = await courses.get(tx, course_id)
     return answers.entity_or_unchanged(request, course)
@@ -68,8 +70,9 @@ async def read_course(request: Request, course_id: PathId, caller: Caller) -> Re
     responses=problems(403, 409),
     openapi_extra=answers.GUARDED,
 )
-async def update_course(request: Request, course_id: PathId, body: CourseUpdate, caller: Instructor) -> Response:
+async def update_course(request: Request, course_id: PathId, body: CourseUpdate) -> Response:
     """Change a course of your own; an archived one has to be published first."""
+    caller = caller_of(request)
     expected = answers.expected_version(request)
     async with services_of(request).database.transaction(caller, origin_of(request)) as tx:
         course = await courses.update(tx, course_id, body.given(), expected_version=expected)
@@ -83,8 +86,9 @@ async def update_course(request: Request, course_id: PathId, body: CourseUpdate,
     responses=problems(403, 409),
     openapi_extra=answers.GUARDED,
 )
-async def publish_course(request: Request, course_id: PathId, caller: Instructor) -> Response:
+async def publish_course(request: Request, course_id: PathId) -> Response:
     """Let learners in: a draft, or an archived course again."""
+    caller = caller_of(request)
     expected = answers.expected_version(request)
     async with services_of(request).database.transaction(caller, origin_of(request)) as tx:
         course = await courses.publish(tx, course_id, expected_version=expected)
@@ -98,8 +102,9 @@ async def publish_course(request: Request, course_id: PathId, caller: Instructor
     responses=problems(403, 409),
     openapi_extra=answers.GUARDED,
 )
-async def archive_course(request: Request, course_id: PathId, caller: Instructor) -> Response:
+async def archive_course(request: Request, course_id: PathId) -> Response:
     """Close a course: its members keep reading it, nobody joins it any more."""
+    caller = caller_of(request)
     expected = answers.expected_version(request)
     async with services_of(request).database.transaction(caller, origin_of(request)) as tx:
         course = await courses.archive(tx, course_id, expected_version=expected)
@@ -114,8 +119,9 @@ async def archive_course(request: Request, course_id: PathId, caller: Instructor
     responses=problems(403, 409),
     openapi_extra=IDEMPOTENT,
 )
-async def enroll(request: Request, course_id: PathId, body: EnrollmentCreate, caller: Caller) -> Response:
+async def enroll(request: Request, course_id: PathId, body: EnrollmentCreate) -> Response:
     """Join a published course, or enroll somebody in a course of your own."""
+    caller = caller_of(request)
 
     async def work(tx: Transaction) -> Response:
         enrollment = await courses.enroll(tx, course_id, body.user_id)
@@ -124,24 +130,32 @@ async def enroll(request: Request, course_id: PathId, body: EnrollmentCreate, ca
     return await once(request, caller, work)
 
 
-@router.get("/{course_id}/enrollments", response_model=Listing[Enrollment], summary="List enrollments")
-async def list_enrollments(
-    request: Request, course_id: PathId, query: Annotated[Paging, Query()], caller: Caller
-) -> Response:
+@router.get(
+    "/{course_id}/enrollments",
+    response_model=Listing[Enrollment],
+    summary="List enrollments",
+    openapi_extra=queries.parameters(Paging),
+)
+async def list_enrollments(request: Request, course_id: PathId) -> Response:
     """Everybody in a course of your own; in other courses, yourself."""
+    query = queries.read(Paging, request)
+    caller = caller_of(request)
     async with services_of(request).database.transaction(caller) as tx:
         found = await courses.members(tx, course_id, skip=query.skip, limit=query.limit)
     return answers.page(request, found, query.skip, query.limit)
 
 
-@router.delete("/{course_id}/enrollments", status_code=204, summary="Leave a course", responses=problems(409))
-async def leave(
-    request: Request,
-    course_id: PathId,
-    caller: Caller,
-    user_id: Annotated[Identifier | None, Query(description="Whom to remove from a course of your own.")] = None,
-) -> Response:
+@router.delete(
+    "/{course_id}/enrollments",
+    status_code=204,
+    summary="Leave a course",
+    responses=problems(409),
+    openapi_extra=queries.parameters(Leaver),
+)
+async def leave(request: Request, course_id: PathId) -> Response:
     """Leave a course, or remove somebody from a course of your own."""
+    leaver = queries.read(Leaver, request)
+    caller = caller_of(request)
     async with services_of(request).database.transaction(caller, origin_of(request)) as tx:
-        await courses.leave(tx, course_id, user_id)
+        await courses.leave(tx, course_id, leaver.user_id)
     return answers.nothing()

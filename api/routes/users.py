@@ -8,8 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import answers
-from api.bodies import StrictRoute
-from api.dependencies import Caller, OptionalCaller, origin_of, services_of
+from api.dependencies import SecuredRoute, caller_if_any, caller_of, origin_of, services_of
 from api.errors import Problem
 from api.idempotency import IDEMPOTENT, once
 from api.openapi import problems
@@ -21,7 +20,7 @@ from store.principal import SERVICE, Principal
 from store.types import Role
 from store.users import NewUser
 
-router = APIRouter(prefix="/users", tags=["users"], route_class=StrictRoute)
+router = APIRouter(prefix="/users", tags=["users"], route_class=SecuredRoute)
 
 REGISTRATIONS = 200
 """Accounts one address may open within the window, so that a script cannot keep the hashing threads busy."""
@@ -36,11 +35,12 @@ REGISTRATION_WINDOW = timedelta(minutes=15)
     responses=problems(401, 403, 409, 429),
     openapi_extra={**IDEMPOTENT, "security": [{}, {"bearer": []}, {"apiKey": []}, {"password": []}]},
 )
-async def create_user(request: Request, body: UserCreate, caller: OptionalCaller) -> Response:
+async def create_user(request: Request, body: UserCreate) -> Response:
     """Open an account. Without a token you register yourself as a learner; an admin registers anybody.
 
     With a token of an external issuer the account gets the identity that the token names.
     """
+    caller = caller_if_any(request)
     _check_may_register(request, body, caller)
     address = client_address(request)
     await _count(request, address)
@@ -69,17 +69,19 @@ async def create_user(request: Request, body: UserCreate, caller: OptionalCaller
 
 @router.get("/email/{email}", response_model=User, summary="Find a user by email", openapi_extra=answers.CACHED)
 async def read_user_by_email(
-    request: Request, email: Annotated[str, Path(max_length=254, pattern=r"^[^\x00-\x1f\x7f]+$")], caller: Caller
+    request: Request, email: Annotated[str, Path(max_length=254, pattern=r"^[^\x00-\x1f\x7f]+$")]
 ) -> Response:
     """Yourself, or anybody if you are an admin; everybody else is not found."""
+    caller = caller_of(request)
     async with services_of(request).database.transaction(caller) as tx:
         user = await users.get_by_email(tx, email)
     return answers.entity_or_unchanged(request, user)
 
 
 @router.get("/{user_id}", response_model=User, summary="Read a user", openapi_extra=answers.CACHED)
-async def read_user(request: Request, user_id: PathId, caller: Caller) -> Response:
+async def read_user(request: Request, user_id: PathId) -> Response:
     """Yourself, or anybody if you are an admin; everybody else is not found."""
+    caller = caller_of(request)
     async with services_of(request).database.transaction(caller) as tx:
         user = await users.get(tx, user_id)
     return answers.entity_or_unchanged(request, user)
@@ -92,8 +94,9 @@ async def read_user(request: Request, user_id: PathId, caller: Caller) -> Respon
     responses=problems(403, 409),
     openapi_extra=answers.GUARDED,
 )
-async def update_user(request: Request, user_id: PathId, body: UserUpdate, caller: Caller) -> Response:
+async def update_user(request: Request, user_id: PathId, body: UserUpdate) -> Response:
     """Change yourself, or anybody as an admin; only an admin changes roles."""
+    caller = caller_of(request)
     expected = answers.expected_version(request)
     async with services_of(request).database.transaction(caller, origin_of(request)) as tx:
         user = await users.update(tx, user_id, body.given(), expected_version=expected)
@@ -107,8 +110,9 @@ async def update_user(request: Request, user_id: PathId, body: UserUpdate, calle
     responses=problems(409),
     openapi_extra=answers.GUARDED,
 )
-async def deactivate_user(request: Request, user_id: PathId, caller: Caller) -> Response:
+async def deactivate_user(request: Request, user_id: PathId) -> Response:
     """Close your own account, or anybody's as an admin. Its tokens stop working; its data stays."""
+    caller = caller_of(request)
     expected = answers.expected_version(request)
     services = services_of(request)
     async with services.database.transaction(caller, origin_of(request)) as tx:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, Strict
+from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from api.schemas.common import LEFT_OUT, Body, Created, Id, Identifier, Language, Moment, Prose, Shown, Title
 from store.types import CourseStatus, Visibility
@@ -110,6 +110,14 @@ class EnrollmentCreate(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{}, {"user_id": "user-0197a5a27c007abc8001"}]})
 
     user_id: Identifier | None = None
+
+
+class Leaver(BaseModel):
+    """Who leaves a course: yourself unless you own it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    user_id: Annotated[Identifier | None, Field(description="Whom to remove from a course of your own.")] = None
 
 
 class Enrollment(Shown):
