@@ -35,13 +35,15 @@ def upgrade() -> None:
     );
     CREATE INDEX mastery_evidence_snapshot ON mastery_evidence (snapshot_id);
 
-    -- A hint taken is remembered with the code it was taken on: the next level waits for different code.
+    -- A hint taken is remembered with the code it was taken on: the next level waits for different code, and asking
+    -- again returns the same words instead of a second, differently telling hint.
     CREATE TABLE hint_grants (
         user_id      text NOT NULL,
         task_id      uuid NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
         snapshot_id  uuid NOT NULL REFERENCES code_snapshots (id) ON DELETE CASCADE,
         level        integer NOT NULL CHECK (level BETWEEN 1 AND 4),
-        content_hash text NOT NULL,
+        fingerprint  text NOT NULL,
+        words        text NOT NULL,
         granted_at   timestamptz NOT NULL,
         PRIMARY KEY (user_id, snapshot_id, level)
     );
