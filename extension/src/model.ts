@@ -1,0 +1,23 @@
+// A model entry of our own. Without any language model VS Code refuses a chat request before a participant is asked,
+// so learners without a model subscription could not use @goals at all. The entry says what it is when chosen directly.
+import * as vscode from "vscode";
+
+const INFO = {
+  id: "goals-service", name: "AI Goals service", family: "ai-goals", version: "1", maxInputTokens: 8000, maxOutputTokens: 2000,
+  capabilities: {},
+};
+
+export async function offerModel(): Promise<vscode.Disposable | null> {
+  if (typeof vscode.lm?.registerLanguageModelChatProvider !== "function") return null;
+  const provider: vscode.LanguageModelChatProvider = {
+    provideLanguageModelChatInformation: () => [INFO],
+    provideLanguageModelChatResponse: async (_model, _messages, _options, progress) => {
+      progress.report(new vscode.LanguageModelTextPart("I answer through @goals: try `@goals /plan Learn Rust in six weeks`."));
+    },
+    provideTokenCount: async (_model, text) => Math.ceil(String(text).length / 4),
+  };
+  const registered = vscode.lm.registerLanguageModelChatProvider("ai-goals", provider);
+  // Registration is lazy; asking once makes the model count for the very first request.
+  await vscode.lm.selectChatModels({ vendor: "ai-goals" });
+  return registered;
+}
