@@ -20,18 +20,21 @@ recorded AS (
 
 _RECORD_REST: LiteralString = """,
         %(thread_id)s, %(run_id)s, %(checkpoint_id)s, %(tool_call_id)s, %(correlation_id)s, %(causation_id)s,
-        %(command_key)s, %(payload)s, %(metadata)s
+        %(command_key)s, """
+
+_RECORD_END: LiteralString = """, %(metadata)s
     FROM changed
 )
 """
 
 
-def recording(owner: LiteralString) -> LiteralString:
+def recording(owner: LiteralString, payload: LiteralString = "%(payload)s") -> LiteralString:
     """Return the CTE that records the event of a CTE named `changed`, whose column `owner` names whom it belongs to.
 
     `changed` must have `id`, `version` (already raised) and `updated_at`; the parameters come from `envelope`.
+    `payload` is another expression for statements that decide part of the payload themselves.
     """
-    return _RECORD + owner + _RECORD_REST
+    return _RECORD + owner + _RECORD_REST + payload + _RECORD_END
 
 
 def envelope(tx: Transaction, event_type: EventType, changes: Mapping[str, object], **more: object) -> dict[str, Any]:

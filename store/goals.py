@@ -8,7 +8,7 @@ from uuid import UUID
 
 from store import tasks, transitions
 from store.database import Transaction
-from store.errors import NotFound
+from store.errors import Invalid, NotFound
 from store.event_types import EventType
 from store.events import envelope, recording
 from store.records import asked_changes, check_course_sharing, check_version, chosen_visibility, values_of
@@ -80,15 +80,23 @@ EDITABLE = frozenset(
 _CREATE: LiteralString = (
     """
 WITH stamp AS MATERIALIZED (SELECT clock_timestamp() AS at),
+given AS MATERIALIZED (
+    -- A goal that nobody said how to share is shared with its course only if its maker belongs to that course.
+    SELECT CASE
+        WHEN NOT %(undecided)s
+             OR EXISTS (SELECT FROM enrollments WHERE user_id = %(actor)s AND course_id = %(course_id)s)
+        THEN %(payload)s::jsonb
+        ELSE jsonb_set(%(payload)s::jsonb, '{changes,visibility}', '"private"') END AS payload
+),
 changed AS (
     INSERT INTO goals (id, user_id, course_id, title, description, type, status, priority, progress_percentage,
                        visibility, due_at, started_at, completed_at, details, version, created_at, updated_at)
     SELECT n.id, n.user_id, n.course_id, n.title, n.description, n.type, n.status, n.priority, n.progress_percentage,
            n.visibility, n.due_at, n.started_at, n.completed_at, n.details, 1, stamp.at, stamp.at
-    FROM stamp, jsonb_populate_record(NULL::goals, %(payload)s::jsonb -> 'changes') AS n
+    FROM stamp, given, jsonb_populate_record(NULL::goals, given.payload -> 'changes') AS n
     RETURNING *
 )"""
-    + recording("user_id")
+    + recording("user_id", "(SELECT payload FROM given)")
     + "SELECT * FROM changed"
 )
 
@@ -121,10 +129,13 @@ WITH changed AS (
     + "SELECT version FROM changed"
 )
 
+# Two heads rather than one condition for both: PostgreSQL finds its index only under a plain comparison.
+_OWN: LiteralString = """
+FROM goals WHERE user_id = %(user_id)s AND (%(course_id)s::text IS NULL OR course_id = %(course_id)s)"""
+_SHARED: LiteralString = """
+FROM goals WHERE course_id = %(course_id)s AND (user_id = %(user_id)s OR visibility <> 'private')"""
+
 _LISTED: LiteralString = """
-FROM goals
-WHERE CASE WHEN %(shared)s THEN course_id = %(course_id)s AND (user_id = %(user_id)s OR visibility <> 'private')
-           ELSE user_id = %(user_id)s AND (%(course_id)s::text IS NULL OR course_id = %(course_id)s) END
   AND (%(status)s::goal_status IS NULL OR status = %(status)s)
   AND (%(type)s::goal_type IS NULL OR type = %(type)s)
   AND (%(priority)s::priority IS NULL OR priority = %(priority)s)
@@ -140,17 +151,19 @@ async def create(tx: Transaction, new: NewGoal) -> Goal:
 
     Raises `Forbidden` when it would be shared with a course the caller does not belong to.
     """
+    undecided = new.visibility is None and new.course_id is not None and new.course_id not in tx.principal.courses
     changes = {
         **values_of(new),
         "id": new.id or new_id(),
         "user_id": tx.principal.user_id,
         "status": GoalStatus.PENDING,
         "progress_percentage": 0.0,
-        "visibility": await chosen_visibility(tx, new.visibility, new.course_id),
+        "visibility": await chosen_visibility(tx, new.visibility, new.course_id, leave_open=undecided),
         "started_at": None,
         "completed_at": None,
     }
-    goal = await tx.fetch_one(_CREATE, envelope(tx, EventType.GOAL_CREATED, changes), row=Goal)
+    event = envelope(tx, EventType.GOAL_CREATED, changes)
+    goal = await tx.fetch_one(_CREATE, event | {"course_id": new.course_id, "undecided": undecided}, row=Goal)
     assert goal is not None
     return goal
 
@@ -168,14 +181,17 @@ async def get(tx: Transaction, goal_id: UUID) -> Goal:
 
 
 async def list(tx: Transaction, wanted: GoalFilter) -> Page[Goal]:  # noqa: A001 - reads as goals.list
-    """Return one page of the caller's goals, newest first."""
+    """Return one page of the caller's goals, newest first. Raises `Invalid` for sharing without a course."""
+    if wanted.shared and wanted.course_id is None:
+        raise Invalid("To list what others share, name the course_id.")
+    listed = (_SHARED if wanted.shared else _OWN) + _LISTED
     params = values_of(wanted) | {"user_id": tx.principal.user_id}
     items = await tx.fetch_all(
-        "SELECT *" + _LISTED + "ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(skip)s", params, row=Goal
+        "SELECT *" + listed + "ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(skip)s", params, row=Goal
     )
     if items and len(items) < wanted.limit:
         return Page(items, wanted.skip + len(items))
-    return Page(items, await tx.fetch_value("SELECT count(*)" + _LISTED, params))
+    return Page(items, await tx.fetch_value("SELECT count(*)" + listed, params))
 
 
 async def update(

@@ -37,16 +37,19 @@ async def is_member(tx: Transaction, course_id: str) -> bool:
     )
 
 
-async def chosen_visibility(tx: Transaction, asked: Visibility | None, course_id: str | None) -> Visibility:
+async def chosen_visibility(
+    tx: Transaction, asked: Visibility | None, course_id: str | None, *, leave_open: bool = False
+) -> Visibility:
     """Return the visibility a new entity gets: what was asked for, else what its course or the deployment says.
 
+    With `leave_open` the statement that writes the row checks the membership itself, which saves a round trip.
     Raises `Forbidden` when the caller asks to share with a course they do not belong to.
     """
     if asked is Visibility.COURSE:
         await check_course_sharing(tx, course_id)
     if asked is not None:
         return asked
-    if course_id is not None and await is_member(tx, course_id):
+    if course_id is not None and (leave_open or await is_member(tx, course_id)):
         return tx.policy.course_visibility
     return Visibility.PRIVATE
 

@@ -143,11 +143,11 @@ WITH changed AS (
     + "SELECT version FROM changed"
 )
 
+_OWN: LiteralString = "\nFROM code_snapshots WHERE user_id = %(user_id)s"
+_OF_TASK: LiteralString = """
+FROM code_snapshots WHERE task_id = %(task_id)s AND (user_id = %(user_id)s OR visibility <> 'private')"""
+
 _LISTED: LiteralString = """
-FROM code_snapshots
-WHERE CASE WHEN %(task_id)s::uuid IS NULL AND %(goal_id)s::uuid IS NULL THEN user_id = %(user_id)s
-           ELSE user_id = %(user_id)s OR visibility <> 'private' END
-  AND (%(task_id)s::uuid IS NULL OR task_id = %(task_id)s)
   AND (%(goal_id)s::uuid IS NULL OR goal_id = %(goal_id)s)
   AND (%(file_path)s::text IS NULL OR file_path = %(file_path)s)
   AND (%(language)s::text IS NULL OR language = %(language)s)
@@ -223,14 +223,15 @@ async def latest(
 
 
 async def list(tx: Transaction, wanted: SnapshotFilter) -> Page[CodeSnapshot]:  # noqa: A001 - reads as snapshots.list
-    """Return one page of the caller's snapshots, or of a task's or goal's snapshots the caller may see."""
+    """Return one page of the caller's snapshots, or of a task's snapshots the caller may see."""
+    listed = (_OWN if wanted.task_id is None else _OF_TASK) + _LISTED
     params = values_of(wanted) | {"user_id": tx.principal.user_id}
     items = await tx.fetch_all(
-        "SELECT *" + _LISTED + "ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(skip)s", params, row=CodeSnapshot
+        "SELECT *" + listed + "ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(skip)s", params, row=CodeSnapshot
     )
     if items and len(items) < wanted.limit:
         return Page(items, wanted.skip + len(items))
-    return Page(items, await tx.fetch_value("SELECT count(*)" + _LISTED, params))
+    return Page(items, await tx.fetch_value("SELECT count(*)" + listed, params))
 
 
 async def update(

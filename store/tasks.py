@@ -139,10 +139,11 @@ WITH changed AS (
     + "SELECT version FROM changed"
 )
 
+_OWN: LiteralString = "\nFROM tasks WHERE user_id = %(user_id)s"
+_OF_GOAL: LiteralString = """
+FROM tasks WHERE goal_id = %(goal_id)s AND (user_id = %(user_id)s OR visibility <> 'private')"""
+
 _LISTED: LiteralString = """
-FROM tasks
-WHERE CASE WHEN %(goal_id)s::uuid IS NULL THEN user_id = %(user_id)s
-           ELSE goal_id = %(goal_id)s AND (user_id = %(user_id)s OR visibility <> 'private') END
   AND (%(status)s::task_status IS NULL OR status = %(status)s)
   AND (%(type)s::task_type IS NULL OR type = %(type)s)
   AND (%(priority)s::priority IS NULL OR priority = %(priority)s)
@@ -153,9 +154,8 @@ WHERE CASE WHEN %(goal_id)s::uuid IS NULL THEN user_id = %(user_id)s
   AND (%(due_to)s::timestamptz IS NULL OR due_at <= %(due_to)s)
 """
 
-_ORDERED: LiteralString = """
-ORDER BY CASE WHEN %(goal_id)s::uuid IS NULL THEN 0 ELSE position END, created_at DESC, id
-LIMIT %(limit)s OFFSET %(skip)s"""
+_NEWEST: LiteralString = "ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(skip)s"
+_IN_ORDER: LiteralString = "ORDER BY position, created_at, id LIMIT %(limit)s OFFSET %(skip)s"
 
 
 async def create(tx: Transaction, new: NewTask) -> Task:
@@ -203,10 +203,11 @@ async def get(tx: Transaction, task_id: UUID) -> Task:
 async def list(tx: Transaction, wanted: TaskFilter) -> Page[Task]:  # noqa: A001 - reads as tasks.list
     """Return one page of the caller's tasks, or of a goal's tasks the caller may see."""
     params = values_of(wanted) | {"user_id": tx.principal.user_id}
-    items = await tx.fetch_all("SELECT *" + _LISTED + _ORDERED, params, row=Task)
+    listed, order = (_OWN + _LISTED, _NEWEST) if wanted.goal_id is None else (_OF_GOAL + _LISTED, _IN_ORDER)
+    items = await tx.fetch_all("SELECT *" + listed + order, params, row=Task)
     if items and len(items) < wanted.limit:
         return Page(items, wanted.skip + len(items))
-    return Page(items, await tx.fetch_value("SELECT count(*)" + _LISTED, params))
+    return Page(items, await tx.fetch_value("SELECT count(*)" + listed, params))
 
 
 async def list_of_goal(tx: Transaction, goal_id: UUID) -> Sequence[Task]:
