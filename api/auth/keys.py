@@ -17,8 +17,8 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 
 from api.settings import Settings
 
-PrivateKey: TypeAlias = "Ed25519PrivateKey | EllipticCurvePrivateKey"
-PublicKey: TypeAlias = "Ed25519PublicKey | EllipticCurvePublicKey"
+PrivateKey: TypeAlias = Ed25519PrivateKey | EllipticCurvePrivateKey
+PublicKey: TypeAlias = Ed25519PublicKey | EllipticCurvePublicKey
 
 _PEM = re.compile(r"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----", re.DOTALL)
 

@@ -50,7 +50,7 @@ class SignIns:
                 headers={"WWW-Authenticate": "Bearer"},
             )
         async with self.database.transaction(SERVICE) as tx:
-            await credentials.reset(tx, _account_bucket(email))
+            await credentials.reset(tx, account_bucket(email))
             await credentials.forgive(tx, _address_bucket(address))
             if checked.better_hash is not None:
                 await credentials.put(tx, account.user_id, checked.better_hash)
@@ -108,7 +108,7 @@ class SignIns:
     async def _admit(self, email: str, address: str) -> SignIn | None:
         async with self.database.transaction(SERVICE) as tx:
             # Always in this order, so that two sign-ins never wait for each other.
-            blocked = await self._count(tx, _account_bucket(email), ACCOUNT_ATTEMPTS)
+            blocked = await self._count(tx, account_bucket(email), ACCOUNT_ATTEMPTS)
             blocked = await self._count(tx, _address_bucket(address), ADDRESS_ATTEMPTS) or blocked
             account = await credentials.find(tx, email)
         _raise_if(blocked)
@@ -129,7 +129,7 @@ def _raise_if(blocked: Blocked | None) -> None:
         raise Problem(429, "too_many_attempts", detail, headers={"Retry-After": str(blocked.seconds)})
 
 
-def _account_bucket(email: str) -> str:
+def account_bucket(email: str) -> str:
     return f"account:{email.casefold()}"
 
 
