@@ -1,5 +1,6 @@
 """Embedding vectors: what an embedder is, and how vectors travel to PostgreSQL and back without becoming text."""
 
+import struct
 from collections.abc import Sequence
 from typing import ClassVar, Protocol, TypeAlias
 
@@ -94,18 +95,38 @@ class BitsParameter:
         self.wire = DIMENSIONS.to_bytes(4) + np.packbits(vector > 0).tobytes()
 
 
+class VectorsParameter:
+    """Many vectors as one array; `oid` is the vector type's in this very database (`vector_oid`)."""
+
+    __slots__ = ("wire",)
+
+    def __init__(self, vectors: Sequence[Vector], oid: int) -> None:
+        elements = [VectorParameter(vector).wire for vector in vectors]
+        header = struct.pack("!iiIii", 1, 0, oid, len(elements), 1)
+        self.wire = header + b"".join(len(element).to_bytes(4) + element for element in elements)
+
+
+async def vector_oid(connection: AsyncConnection) -> int:
+    """Return the number pgvector's type has in this database."""
+    cursor = await connection.execute("SELECT 'vector'::regtype::oid::int8")
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 class _WireDumper(Dumper):
     # No oid: pgvector's types have another one in every database, so statements cast the placeholder instead.
     format: ClassVar[Format] = Format.BINARY  # pyright: ignore[reportIncompatibleVariableOverride]
     oid: ClassVar[int] = 0  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def dump(self, obj: VectorParameter | BitsParameter) -> bytes:
+    def dump(self, obj: VectorParameter | VectorsParameter | BitsParameter) -> bytes:
         return obj.wire
 
 
 def register_parameters(connection: AsyncConnection | Connection) -> None:
-    """Teach a connection the two parameter types above; cheap enough to do before each use."""
+    """Teach a connection the parameter types above; cheap enough to do before each use."""
     connection.adapters.register_dumper(VectorParameter, _WireDumper)
+    connection.adapters.register_dumper(VectorsParameter, _WireDumper)
     connection.adapters.register_dumper(BitsParameter, _WireDumper)
 
 

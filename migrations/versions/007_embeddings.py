@@ -11,6 +11,10 @@ _LEAF = """
 CREATE TABLE embeddings_{type} PARTITION OF embeddings FOR VALUES IN ('{type}') PARTITION BY LIST (model);
 -- A second model gets leaves of its own when it is built; vectors of two models never share a graph.
 CREATE TABLE embeddings_{type}_any PARTITION OF embeddings_{type} DEFAULT WITH (toast_tuple_target = 512);
+-- Only what everybody may see is in the graph: no private row can slow, starve or colour a global search. It belongs to
+-- the leaf alone, not to the parent, so that a rebuild may load first and build the graph afterwards.
+CREATE INDEX embeddings_{type}_any_nearest ON embeddings_{type}_any USING hnsw (embedding vector_cosine_ops)
+    WITH (m = 16, ef_construction = 64) WHERE visibility = 'global';
 """
 
 
@@ -56,9 +60,6 @@ def upgrade() -> None:
     CREATE INDEX embeddings_by_course ON embeddings (course_id) WHERE visibility <> 'private';
     CREATE INDEX embeddings_content ON embeddings (content_hash);
     CREATE INDEX embeddings_words ON embeddings USING gin (words);
-    -- Only what everybody may see is in the graph: no private row can slow, starve or colour a global search.
-    CREATE INDEX embeddings_nearest ON embeddings USING hnsw (embedding vector_cosine_ops)
-        WITH (m = 16, ef_construction = 64) WHERE visibility = 'global';
     """)
 
 
