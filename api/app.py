@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from api import errors
+from api.metrics import Measured
 from api.middleware import CORS_HEADERS, EXPOSED_HEADERS, FrontDoor, Limits
 from api.openapi import describe
 from api.routes import routers
@@ -37,6 +38,7 @@ def create_app(settings: Settings, *, services: Services | None = None) -> FastA
     errors.install(app)
     describe(app)
     app.add_middleware(FrontDoor, limits=Limits(hosts=_hosts(settings)))
+    app.add_middleware(Measured)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.cors_origins or STUDIO_ORIGINS,

@@ -76,6 +76,7 @@ class Settings(BaseSettings):
     # What is shown to the people who run it
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
+    metrics_token: SecretStr | None = None
 
     @property
     def lake(self) -> str:
