@@ -1,6 +1,6 @@
 """Asking the learner, in the shape LangChain's human-in-the-loop clients draw: action requests out, decisions back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, cast
 
@@ -48,10 +48,15 @@ class Decision:
     """The edited arguments; only with `edit`."""
 
 
-def ask(actions: Sequence[ActionRequest], allowed: Sequence[DecisionKind]) -> list[Decision]:
+def ask(
+    actions: Sequence[ActionRequest],
+    allowed: Sequence[DecisionKind],
+    check: Callable[[Sequence[Decision]], object] = bool,
+) -> list[Decision]:
     """Pause the run until every action has a decision, and return one per action, in order.
 
-    An answer that cannot be read pauses again with the reason in `error`; it never counts as consent.
+    An answer that cannot be read, or that makes `check` raise ValueError, pauses again with the reason in `error`; it
+    never counts as consent.
     The node that calls this is executed again from its start on resume: it must have no effect before this line.
     """
     request = HITLRequest(
@@ -61,7 +66,9 @@ def ask(actions: Sequence[ActionRequest], allowed: Sequence[DecisionKind]) -> li
     while True:
         answer = interrupt(request)
         try:
-            return _read(answer, len(actions), allowed)
+            decisions = _read(answer, len(actions), allowed)
+            check(decisions)
+            return decisions
         except ValueError as error:
             request = HITLRequest(
                 action_requests=request["action_requests"],

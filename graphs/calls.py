@@ -4,13 +4,13 @@ A call is known by (thread, AI message, place in it): the only name that a crash
 `tool_call_id` does not do, because some servers repeat it; task and checkpoint ids do not, because a fork changes them.
 """
 
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-import orjson
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
@@ -23,7 +23,7 @@ from typing_extensions import TypedDict
 from graphs import durability
 from graphs.context import LearnerContext, learner, principal
 from graphs.deps import Deps
-from graphs.messages import Spent, unanswered
+from graphs.messages import ANSWERS, Spent, place_of, unanswered
 from store import ledger
 from store.database import Transaction
 from store.errors import StoreError, Unavailable
@@ -103,6 +103,7 @@ class Toolset:
             name=call["name"],
             tool_call_id=call["call_id"],
             status="error" if failed else "success",
+            additional_kwargs={ANSWERS: place_of(call["message_id"], call["index"])},
             id=str(uuid5(THREADS, f"{thread}:{call['message_id']}:{call['index']}:answer")),
         )
         return CallOutcome(messages=[message], spent=Spent(tool_calls=1))
@@ -184,7 +185,8 @@ async def once(
     await durability.wait(config)
     who = principal(runtime)
     key = CallKey(thread_id=str(thread), ai_message_id=call.message_id, call_index=call.index)
-    async with deps.database.transaction(who, _origin(runtime, config, call.call_id)) as tx:
+    origin = replace(_origin(runtime, config, call.call_id), command_key=":".join(str(part) for part in key))
+    async with deps.database.transaction(who, origin) as tx:
         context = _tool_context(deps, runtime, lambda: _same(tx), _ids(key))
         return await ledger.once(
             tx,
@@ -219,7 +221,7 @@ async def _invoke(
     )
     request = {"type": "tool_call", "name": tool.name, "args": {**args, "runtime": given}, "id": call_id}
     message = cast(ToolMessage, await tool.ainvoke(request, config))
-    return cast(JsonObject, orjson.loads(message.text))
+    return cast(JsonObject, json.loads(message.text))
 
 
 def _visible_args(tool: BaseTool, args: Mapping[str, Any]) -> JsonObject:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from agents import planner
 from agents.models import Models
+from agents.offline import Rule
 from store.database import Transaction
 from store.principal import Origin, Principal
 from store.vectors import Embedder
@@ -42,3 +44,8 @@ class Deps:
     embedder: Embedder
     clock: Callable[[], datetime] = utc_now
     budget: Budget = Budget()
+
+
+def offline_rules() -> dict[str, Rule]:
+    """Return the rules of all agents, for the model that stands in when none is configured."""
+    return {**planner.RULES}

@@ -1,6 +1,6 @@
 """The message channel of the graphs: how it is stored, what a model may see of it, and what it may spend."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, ToolMessage
@@ -37,48 +37,61 @@ def add_spent(before: Spent | None, more: Spent | None) -> Spent:
 Spending = Annotated[Spent, add_spent]
 
 
+ANSWERS = "answers"
+"""Key in a tool message's additional_kwargs: which call of which message it answers, as "<message id>:<place>"."""
+
+
+def place_of(message_id: str | None, index: int) -> str:
+    """Return the name under which a call's answer refers to it."""
+    return f"{message_id}:{index}"
+
+
 def unanswered(messages: Sequence[BaseMessage]) -> list[tuple[AIMessage, int]]:
-    """Return every tool call without an answer, as its message and its place there.
+    """Return every tool call without an answer, as its message and its place there."""
+    answered = _answers(messages)
+    return [
+        (message, index)
+        for message in messages
+        if isinstance(message, AIMessage)
+        for index in range(len(message.tool_calls))
+        if place_of(message.id, index) not in answered
+    ]
 
-    Calls are matched to answers by position among equal ids, because some servers repeat ids within a message.
+
+def orderly(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """Return the messages as a model's server accepts them: each answer directly behind its call.
+
+    Calls that never got an answer and answers that belong to no call are left out.
     """
-    answers: dict[str, int] = {}
-    for message in messages:
-        if isinstance(message, ToolMessage):
-            answers[message.tool_call_id] = answers.get(message.tool_call_id, 0) + 1
-    open_calls: list[tuple[AIMessage, int]] = []
-    for message in messages:
-        if not isinstance(message, AIMessage):
-            continue
-        for index, call in enumerate(message.tool_calls):
-            identifier = call["id"] or ""
-            if answers.get(identifier, 0) > 0:
-                answers[identifier] -= 1
-            else:
-                open_calls.append((message, index))
-    return open_calls
-
-
-def orderly(messages: Iterable[BaseMessage]) -> list[BaseMessage]:
-    """Return the messages as a model's server accepts them: each answer directly behind its call, and no orphans.
-
-    Calls that never got an answer are left out together with their message's other calls being kept.
-    """
-    everything = list(messages)
-    answers: dict[str, list[ToolMessage]] = {}
-    for message in everything:
-        if isinstance(message, ToolMessage):
-            answers.setdefault(message.tool_call_id, []).append(message)
+    answers = _answers(messages)
     ordered: list[BaseMessage] = []
-    for message in everything:
+    for message in messages:
         if isinstance(message, ToolMessage):
             continue
         if not (isinstance(message, AIMessage) and message.tool_calls):
             ordered.append(message)
             continue
-        replies = [
-            (call, answers[call["id"] or ""].pop(0)) for call in message.tool_calls if answers.get(call["id"] or "")
-        ]
-        kept = message.model_copy(update={"tool_calls": [call for call, _ in replies], "additional_kwargs": {}})
-        ordered.extend([kept, *(answer for _, answer in replies)])
+        places = [(i, answers.get(place_of(message.id, i))) for i in range(len(message.tool_calls))]
+        kept = [message.tool_calls[i] for i, answer in places if answer]
+        ordered.append(message.model_copy(update={"tool_calls": kept, "additional_kwargs": {}}))
+        ordered.extend(answer for _, answer in places if answer)
     return ordered
+
+
+def _answers(messages: Sequence[BaseMessage]) -> dict[str, ToolMessage]:
+    """Match answers to calls: by the place they name, else in order among equal call ids, which some servers repeat."""
+    named: dict[str, ToolMessage] = {}
+    loose: dict[str, list[ToolMessage]] = {}
+    for message in messages:
+        if isinstance(message, ToolMessage):
+            place = message.additional_kwargs.get(ANSWERS)
+            if place:
+                named[place] = message
+            else:
+                loose.setdefault(message.tool_call_id, []).append(message)
+    for message in messages:
+        for index, call in enumerate(message.tool_calls if isinstance(message, AIMessage) else []):
+            place, waiting = place_of(message.id, index), loose.get(call["id"] or "", [])
+            if place not in named and waiting:
+                named[place] = waiting.pop(0)
+    return named

@@ -10,6 +10,8 @@ from uuid import UUID
 
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.prebuilt import ToolRuntime
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from store.database import Transaction
 from store.principal import Principal
@@ -52,6 +54,11 @@ class ToolContext:
     new_id: Callable[[], UUID]
     """Ids for new rows, the same ones whenever this very call is executed again."""
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Let pydantic take it as it is: it is handed over by code, never parsed."""
+        return core_schema.is_instance_schema(cls)
+
 
 Runtime = ToolRuntime[ToolContext, Any]
 
@@ -71,9 +78,9 @@ def verb(effect: Effect) -> Callable[[Callable[..., Any]], BaseTool]:
     """Turn an async function into a tool that carries its effect."""
 
     def make(function: Callable[..., Any]) -> BaseTool:
-        return StructuredTool.from_function(
-            coroutine=function, metadata={"effect": effect.value}, parse_docstring=False, infer_schema=True
-        )
+        # The schema is built from the annotations; the recursive JSON type of the answer cannot be resolved there.
+        function.__annotations__.pop("return", None)
+        return StructuredTool.from_function(coroutine=function, metadata={"effect": effect.value})
 
     return make
 

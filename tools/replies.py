@@ -59,8 +59,8 @@ def problem(text: str, hint: str) -> JsonObject:
 
 
 def as_text(answer: JsonObject) -> str:
-    """Render an answer for a message: compact, so that clients can draw it as a table and models pay little."""
-    return orjson.dumps(answer).decode()
+    """Render an answer for a message, keys sorted: a stored answer comes back from jsonb in another order."""
+    return orjson.dumps(answer, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def bad_arguments(tool: str, error: ValidationError) -> JsonObject:

@@ -1,0 +1,60 @@
+"""Calls of models from graphs: within the run's budget, counted, and with typed failures."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.tools import BaseTool
+from pydantic import BaseModel
+
+from agents.failures import FailureKind, ModelFailure, translated
+from agents.models import QUIET, ModelRole, Usage, usage_of
+from graphs.deps import Deps
+from graphs.messages import Spent
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def check_budget(deps: Deps, spent: Mapping[str, Any]) -> None:
+    """Raise ModelFailure when the run has used up its model calls or tokens."""
+    tokens = spent.get("input_tokens", 0) + spent.get("output_tokens", 0)
+    if spent.get("model_calls", 0) >= deps.budget.model_calls or tokens >= deps.budget.tokens:
+        raise ModelFailure(FailureKind.BUDGET)
+
+
+def as_spent(usage: Usage) -> Spent:
+    """Return what model calls cost as an addition to the state."""
+    return Spent(model_calls=usage.calls, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
+
+
+async def structured(
+    deps: Deps, spent: Mapping[str, Any], role: ModelRole, schema: type[T], messages: Sequence[BaseMessage]
+) -> tuple[T, Spent]:
+    """Ask for a structured answer. Raises ModelFailure."""
+    check_budget(deps, spent)
+    answer = await deps.models.structured(role, schema, messages)
+    return answer.value, as_spent(answer.usage)
+
+
+async def with_tools(
+    deps: Deps,
+    spent: Mapping[str, Any],
+    role: ModelRole,
+    tools: Sequence[BaseTool],
+    messages: Sequence[BaseMessage],
+    *,
+    quiet: bool,
+) -> tuple[AIMessage, Spent]:
+    """Let a model talk or call tools. With `quiet` its words are not streamed. Raises ModelFailure.
+
+    An answer that was cut off in the middle of a tool call is a failure: half a call must not be executed.
+    """
+    check_budget(deps, spent)
+    with translated():
+        model = deps.models.chat(role).bind_tools(tools)
+        message = await model.ainvoke(list(messages), {"tags": list(QUIET)} if quiet else None)
+    if message.response_metadata.get("finish_reason") == "length":
+        raise ModelFailure(FailureKind.CUT_OFF)
+    if message.invalid_tool_calls and not message.tool_calls:
+        raise ModelFailure(FailureKind.MALFORMED)
+    return message, as_spent(usage_of(message))
