@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from api import errors
+from api.limits import RateLimited
 from api.metrics import Measured
 from api.middleware import CORS_HEADERS, EXPOSED_HEADERS, FrontDoor, Limits
 from api.openapi import describe
@@ -38,6 +39,9 @@ def create_app(settings: Settings, *, services: Services | None = None) -> FastA
     errors.install(app)
     describe(app)
     app.add_middleware(FrontDoor, limits=Limits(hosts=_hosts(settings)))
+    if settings.rate_limit_per_minute:
+        redis_url = settings.redis_url.get_secret_value() if settings.redis_url is not None else None
+        app.add_middleware(RateLimited, per_minute=settings.rate_limit_per_minute, redis_url=redis_url)
     app.add_middleware(Measured)
     app.add_middleware(
         CORSMiddleware,
