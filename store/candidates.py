@@ -69,6 +69,10 @@ class Candidates:
     blockers: Mapping[UUID, Blocker]
     last_worked_skills: Sequence[str]
     """Skills of the task finished last: two of a kind in a row teach less than a change."""
+    goals_by_skill: Mapping[str, UUID]
+    """For every skill, a goal in progress that trains it: where a review of it belongs."""
+    resting_goals: int
+    """Goals that are paused: the reason why there may be nothing to do."""
 
     def open_blockers(self, task: OpenTask) -> list[Blocker]:
         found = [self.blockers[other] for other in task.depends_on if other in self.blockers]
@@ -111,6 +115,21 @@ _LAST_SKILLS: LiteralString = """
 SELECT skills FROM tasks WHERE user_id = %s AND status = 'completed' ORDER BY completed_at DESC, id LIMIT 1
 """
 
+_GOALS_BY_SKILL: LiteralString = """
+SELECT DISTINCT ON (skill) skill, t.goal_id
+FROM tasks AS t
+JOIN goals AS g ON g.id = t.goal_id AND g.user_id = %(user_id)s AND g.status IN ('pending', 'in_progress')
+CROSS JOIN unnest(t.skills) AS skill
+WHERE t.user_id = %(user_id)s AND (%(goal_id)s::uuid IS NULL OR t.goal_id = %(goal_id)s)
+ORDER BY skill, t.updated_at DESC, t.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _SkillGoal:
+    skill: str
+    goal_id: UUID
+
 
 async def load(tx: Transaction, goal_id: UUID | None = None) -> Candidates:
     """Return the caller's open tasks, of one goal or of all. Raises `NotFound` for a goal that is not the caller's."""
@@ -125,7 +144,17 @@ async def load(tx: Transaction, goal_id: UUID | None = None) -> Candidates:
         "SELECT id, title, status FROM tasks WHERE user_id = %s AND id = ANY (%s)", [user_id, wanted], row=Blocker
     )
     last: list[str] | None = await tx.fetch_value(_LAST_SKILLS, [user_id])
-    return Candidates(tasks, {blocker.id: blocker for blocker in blockers}, last or [])
+    homes = await tx.fetch_all(_GOALS_BY_SKILL, {"user_id": user_id, "goal_id": goal_id}, row=_SkillGoal)
+    resting: int = await tx.fetch_value(
+        "SELECT count(*) FROM goals WHERE user_id = %s AND status = 'paused'", [user_id]
+    )
+    return Candidates(
+        tasks,
+        {blocker.id: blocker for blocker in blockers},
+        last or [],
+        {home.skill: home.goal_id for home in homes},
+        resting,
+    )
 
 
 async def decide(

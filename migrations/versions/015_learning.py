@@ -41,11 +41,12 @@ def upgrade() -> None:
         user_id      text NOT NULL,
         task_id      uuid NOT NULL REFERENCES tasks (id) ON DELETE CASCADE,
         snapshot_id  uuid NOT NULL REFERENCES code_snapshots (id) ON DELETE CASCADE,
+        hint_key     text NOT NULL,
         level        integer NOT NULL CHECK (level BETWEEN 1 AND 4),
         fingerprint  text NOT NULL,
         words        text NOT NULL,
         granted_at   timestamptz NOT NULL,
-        PRIMARY KEY (user_id, snapshot_id, level)
+        PRIMARY KEY (user_id, snapshot_id, hint_key, level)
     );
     CREATE INDEX hint_grants_task ON hint_grants (task_id);
     CREATE INDEX hint_grants_snapshot ON hint_grants (snapshot_id);

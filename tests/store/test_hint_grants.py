@@ -19,7 +19,7 @@ async def test_a_hint_keeps_its_first_words_and_ends_with_its_task(
         goal = await goals.create(tx, NewGoal(title="Learn loops"))
         task = await tasks.create(tx, NewTask(goal_id=goal.id, title="Write a loop"))
         snapshot = await snapshots.create(tx, NewSnapshot(task_id=task.id, file_path="a.py", content="x = 1"))
-        grant = Grant(task.id, snapshot.id, 1, "f00d", "Look at line 3.", datetime(2026, 3, 1, tzinfo=UTC))
+        grant = Grant(task.id, snapshot.id, "loops", 1, "f00d", "Look at line 3.", datetime(2026, 3, 1, tzinfo=UTC))
         await hint_grants.give(tx, grant)
         await hint_grants.give(tx, replace(grant, words="Another way to say it."))
         assert await hint_grants.of_task(tx, task.id) == [grant]
