@@ -77,13 +77,14 @@ class BackgroundLoop(ABC):
                     if await self._lead(connection):
                         await self.work(connection)
                 return
-            except (psycopg.Error, OSError, StoreError) as error:
+            except Exception as error:
                 self.error = f"{type(error).__name__}: {error}".strip()
                 if self.stopping:
                     return
                 lasted = asyncio.get_running_loop().time() - started
                 failures = 1 if lasted > STEADY_SECONDS else failures + 1
-                log.warning("%s starts again: %s", self.name, self.error)
+                expected = isinstance(error, psycopg.Error | OSError | StoreError)
+                log.warning("%s starts again: %s", self.name, self.error, exc_info=None if expected else error)
                 await self._bell.wait(backoff(failures, cap=5.0))
             finally:
                 self.leading = False

@@ -28,6 +28,7 @@ class Cursor:
     pending_end: int | None
     waiting: int
     oldest: datetime | None
+    flush: bool
     retry_position: int | None
 
 
@@ -49,6 +50,7 @@ async def read(connection: AsyncConnection, name: str) -> Cursor:
             """
             SELECT s.name, s.position, s.pending_end, h.next_position - 1 - s.position AS waiting,
                    (SELECT l.sequenced_at FROM event_log AS l WHERE l.position = s.position + 1) AS oldest,
+                   s.flush_to > s.position AS flush,
                    (SELECT min(p.position) FROM sink_parked AS p WHERE p.sink = s.name AND p.retry) AS retry_position
             FROM sinks AS s, event_head AS h WHERE s.name = %s
             """,
@@ -58,6 +60,26 @@ async def read(connection: AsyncConnection, name: str) -> Cursor:
     if row is None:
         raise StoreError(f"The sink {name!r} is not registered.")
     return row
+
+
+async def request_flush(connection: AsyncConnection, name: str) -> None:
+    """Ask the sink's relay, in whatever process, to deliver everything committed by now without waiting for more."""
+    await connection.execute(
+        """
+        UPDATE sinks SET flush_to = h.next_position - 1 + (
+            SELECT count(*) FROM events AS e
+            WHERE e.seq > coalesce((SELECT max(l.seq) FROM event_log AS l), 0))
+        FROM event_head AS h WHERE name = %s
+        """,
+        [name],
+    )
+
+
+async def flushed(connection: AsyncConnection, name: str) -> bool:
+    """Tell whether the sink has delivered what was asked for."""
+    cursor = await connection.execute("SELECT position >= flush_to FROM sinks WHERE name = %s", [name])
+    row = await cursor.fetchone()
+    return bool(row and row[0])
 
 
 async def fetch(connection: AsyncConnection, at: Cursor, *, most: int, most_bytes: int) -> list[SequencedEvent]:

@@ -102,13 +102,7 @@ class Relay(BackgroundLoop):
         self.sink = sink
         self.policy = policy or BatchPolicy()
         self.counters = Counters()
-        self.flushing = False
         self._trouble = _Trouble()
-
-    def flush(self) -> None:
-        """Deliver what is waiting now, however little it is."""
-        self.flushing = True
-        self._bell.ring()
 
     async def work(self, connection: AsyncConnection) -> None:
         self._trouble = _Trouble()
@@ -127,11 +121,10 @@ class Relay(BackgroundLoop):
         if cursor.retry_position is not None:
             await self._redeliver(connection, cursor.retry_position)
         if cursor.waiting == 0:
-            self.flushing = False
             return POLL_SECONDS
         too_few = cursor.pending_end is None and cursor.waiting < self.policy.min_events
         age = (datetime.now(UTC) - cursor.oldest).total_seconds() if cursor.oldest else 0.0
-        if too_few and age < self.policy.max_wait and not (self.flushing or self.stopping):
+        if too_few and age < self.policy.max_wait and not (cursor.flush or self.stopping):
             return min(POLL_SECONDS, max(0.05, self.policy.max_wait - age))
         return await self._deliver(connection, cursor)
 

@@ -48,6 +48,7 @@ def upgrade() -> None:
         name         text PRIMARY KEY,
         position     bigint NOT NULL DEFAULT 0,
         pending_end  bigint,
+        flush_to     bigint NOT NULL DEFAULT 0, -- somebody waits for this position: do not gather more company
         epoch        integer NOT NULL DEFAULT 1,
         failures     integer NOT NULL DEFAULT 0,
         last_error   text,

@@ -147,13 +147,16 @@ async def test_an_unparked_event_is_delivered_late(urls: Urls, session: AsyncCon
 async def test_small_batches_wait_for_company_unless_flushed(urls: Urls, session: AsyncConnection) -> None:
     await logged(urls, session, 3)
     sink = MemorySink()
-    waiting = Relay(urls.login, sink, Bell(), policy=BatchPolicy(min_events=100, max_wait=60))
+    bell = Bell()
+    waiting = Relay(urls.login, sink, bell, policy=BatchPolicy(min_events=100, max_wait=60))
     async with running(waiting):
         await until(lambda: waiting.leading)
         await asyncio.sleep(0.2)
         assert sink.events == []
-        waiting.flush()
+        await cursors.request_flush(session, "memory")
+        bell.ring()
         await until(lambda: len(sink.events) == 3)
+        assert await cursors.flushed(session, "memory")
 
 
 async def test_stopping_delivers_what_is_waiting(urls: Urls, session: AsyncConnection) -> None:
