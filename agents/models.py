@@ -166,12 +166,17 @@ class Models:
         await self.aclose()
 
 
-def open_models(settings: ModelSettings, rules: Mapping[str, Rule]) -> Models:
-    """Build the models of a deployment: an OpenAI-compatible server when one is configured, else the offline rules."""
+def open_models(
+    settings: ModelSettings, rules: Mapping[str, Rule], clients: tuple[httpx.Client, httpx.AsyncClient] | None = None
+) -> Models:
+    """Build the models of a deployment: an OpenAI-compatible server when one is configured, else the offline rules.
+
+    `clients` lets a caller speak to the server through connections of its own; closing the models closes them.
+    """
     if not settings.configured:
         offline = OfflineChatModel(rules=dict(rules))
         return Models(dict.fromkeys(ModelRole, offline), offline=True)
-    clients = (httpx.Client(), httpx.AsyncClient())
+    clients = clients or (httpx.Client(), httpx.AsyncClient())
     chat_models = {role: _chat_openai(settings, settings.name(role), clients) for role in ModelRole}
     return Models(chat_models, clients=clients)
 

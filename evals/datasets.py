@@ -61,7 +61,6 @@ def whole_world(sample: Sample, bases: dict[str, World]) -> World:
         snapshots=base.snapshots + own.snapshots,
         mastery=base.mastery + own.mastery,
         feedback=base.feedback + own.feedback,
-        indexed=base.indexed or own.indexed,
     )
 
 
@@ -69,6 +68,11 @@ def sample_hash(sample: Sample, bases: dict[str, World]) -> str:
     """Return a short name of everything that decides what this case asks and expects."""
     content = sample.model_dump(mode="json") | {"world": whole_world(sample, bases).model_dump(mode="json")}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def world_hash(world: World) -> str:
+    """Return a short name of a world's exact content."""
+    return hashlib.sha256(json.dumps(world.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def dataset_hash(samples: Sequence[Sample], bases: dict[str, World]) -> str:

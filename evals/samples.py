@@ -117,8 +117,6 @@ class World(Strict):
     snapshots: tuple[SnapshotSeed, ...] = ()
     mastery: tuple[MasterySeed, ...] = ()
     feedback: tuple[FeedbackSeed, ...] = ()
-    indexed: bool = False
-    """Whether embeddings have to be there before the run."""
 
 
 class Answer(Strict):
