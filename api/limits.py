@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.dependencies import presented_token
 from api.errors import Problem, problem_response
+from api.shared_cache import connect
 
 log = logging.getLogger(__name__)
 
@@ -134,11 +135,6 @@ class RateLimited:
             await send(message)
 
         await self.app(scope, receive, with_headers)
-
-
-def connect(redis_url: str) -> Redis:
-    """Return a client that gives up quickly: a limit or a cache must never make anybody wait."""
-    return Redis.from_url(redis_url, socket_timeout=0.25, socket_connect_timeout=0.25)
 
 
 def _caller(connection: HTTPConnection) -> str:

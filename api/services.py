@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Generator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,9 +12,16 @@ from api.auth.external import ExternalIssuer, Trust
 from api.auth.passwords import Passwords
 from api.auth.sign_in import SignIns
 from api.auth.tokens import Tokens
+from api.runs.engine import Engine, Limits, run_executor
 from api.settings import Settings
+from api.shared_cache import RedisCache
+from api.worker import EventPath, EventPathConfig, event_path
+from graphs import GRAPHS
+from graphs.deps import Deps
+from graphs.opening import EmbedderConfig, Embedders, ModelSettings, Offline, offline_rules, open_embedder, open_models
 from store import embedded, migrate
 from store.database import Database
+from store.index import IndexSink
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +35,10 @@ class Services:
     tokens: Tokens
     passwords: Passwords
     sign_ins: SignIns
+    events: EventPath
+    embedder: Embedders
+    deps: Deps
+    runs: Engine
 
 
 def open_tokens(settings: Settings) -> Tokens:
@@ -47,24 +58,79 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
     async with AsyncExitStack() as stack:
         url = await _database_url(settings, stack)
         database = await stack.enter_async_context(Database(url, max_size=settings.database_pool_max))
-        yield stack.enter_context(assembled(settings, database))
+        yield await stack.enter_async_context(assembled(settings, database))
 
 
-@contextmanager
-def assembled(settings: Settings, database: Database) -> Generator[Services]:
-    """Put the services together around an open database."""
-    tokens = open_tokens(settings)
-    passwords = Passwords()
-    try:
+@asynccontextmanager
+async def assembled(
+    settings: Settings,
+    database: Database,
+    *,
+    offline: Offline = Offline.AUTO,
+    relaying: bool = True,
+    limits: Limits | None = None,
+) -> AsyncGenerator[Services]:
+    """Put the services together around an open database.
+
+    `offline` lets tests do without the embedding model's weights; without `relaying` events stay in PostgreSQL until
+    another process carries them on.
+    """
+    async with AsyncExitStack() as stack:
+        tokens = open_tokens(settings)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        embedder = await _embedder(settings, offline, stack)
+        events = await stack.enter_async_context(
+            event_path(_event_path_config(settings, relaying), database, [IndexSink(database, embedder)])
+        )
+        models = open_models(_model_settings(settings), offline_rules())
+        deps = Deps(database=database, models=models, embedder=embedder)
+        builders = {name: build(deps) for name, build in GRAPHS.items()}
+        # Opened last, so that it closes first: runs that are handed back still find everything they need.
+        runs = await stack.enter_async_context(run_executor(database, builders, limits))
         yield Services(
             settings=settings,
             database=database,
             tokens=tokens,
             passwords=passwords,
             sign_ins=SignIns(database, tokens, passwords, timedelta(days=settings.jwt_refresh_days)),
+            events=events,
+            embedder=embedder,
+            deps=deps,
+            runs=runs,
         )
-    finally:
-        passwords.close()
+
+
+async def _embedder(settings: Settings, offline: Offline, stack: AsyncExitStack) -> Embedders:
+    key = settings.openai_api_key
+    config = EmbedderConfig(
+        openai_api_key=key.get_secret_value() if key is not None else None,
+        openai_base_url=settings.openai_base_url,
+        offline=offline,
+    )
+    shared = None
+    if settings.redis_url is not None:
+        shared = await stack.enter_async_context(RedisCache(settings.redis_url.get_secret_value()))
+    return await asyncio.to_thread(open_embedder, config, shared)
+
+
+def _event_path_config(settings: Settings, relaying: bool) -> EventPathConfig:
+    broker = settings.rabbitmq_url
+    return EventPathConfig(
+        lake_uri=settings.lake,
+        rabbitmq_url=broker.get_secret_value() if broker is not None else None,
+        relaying=relaying,
+    )
+
+
+def _model_settings(settings: Settings) -> ModelSettings:
+    return ModelSettings(
+        api_key=settings.openai_api_key,
+        base_url=settings.openai_base_url,
+        plan=settings.model_plan,
+        review=settings.model_review,
+        explain=settings.model_explain,
+    )
 
 
 async def _database_url(settings: Settings, stack: AsyncExitStack) -> str:

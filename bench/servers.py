@@ -14,6 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 from api.app import create_app
 from api.services import assembled
 from api.settings import Settings
+from graphs.opening import Offline
 from store.database import Database
 from store.types import new_id
 
@@ -34,7 +35,7 @@ def ours() -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         assert settings.database_url is not None
         async with Database(settings.database_url.get_secret_value(), max_size=settings.database_pool_max) as database:
-            with assembled(settings, database) as services:
+            async with assembled(settings, database, offline=Offline.HASH, relaying=False) as services:
                 app.state.services = services
                 yield
 

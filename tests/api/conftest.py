@@ -1,6 +1,6 @@
 """An application around the test's own database, and clients that speak for somebody."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.services import Services, assembled
 from api.settings import Settings, given
+from graphs.opening import Offline
 from store.database import Database
 from store.principal import Principal
 
@@ -26,9 +27,9 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def services(settings: Settings, database: Database) -> Iterator[Services]:
-    """The services of the test's application."""
-    with assembled(settings, database) as opened:
+async def services(settings: Settings, database: Database) -> AsyncIterator[Services]:
+    """The services of the application; events stay in PostgreSQL, and no model weights are loaded."""
+    async with assembled(settings, database, offline=Offline.HASH, relaying=False) as opened:
         yield opened
 
 

@@ -9,7 +9,8 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from api.limits import Limiter, MemoryLimiter, RateLimited, RedisLimiter, connect
+from api.limits import Limiter, MemoryLimiter, RateLimited, RedisLimiter
+from api.shared_cache import connect
 from tests.redis import redis_server
 
 
