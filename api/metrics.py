@@ -59,6 +59,7 @@ async def metrics(request: Request) -> Response:
     wanted = services.settings.metrics_token
     if wanted is not None and not compare_digest(presented_token(request) or "", wanted.get_secret_value()):
         raise Problem(401, "unauthenticated", "Send METRICS_TOKEN as bearer token.")
+    await services.events.measure()
     for state, value in services.database.pool.get_stats().items():
         POOL.labels(state).set(value)
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

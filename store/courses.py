@@ -10,7 +10,7 @@ from store.database import Transaction
 from store.errors import Conflict, Forbidden, IllegalTransition, NotFound
 from store.event_types import EventType
 from store.events import envelope, recording
-from store.records import asked_changes, check_version, values_of
+from store.records import asked_changes, asked_clauses, check_version, values_of
 from store.types import CourseStatus, Page, Role, Visibility, new_id
 
 
@@ -141,18 +141,14 @@ _READABLE: LiteralString = """
      OR (status <> 'draft' AND id = ANY (my_courses())))
 """
 
-_LISTED: LiteralString = (
-    "FROM courses WHERE "
-    + _READABLE
-    + """
-  AND (%(status)s::course_status IS NULL OR status = %(status)s)
-  AND (%(language)s::text IS NULL OR language = %(language)s)
-  AND (%(owner_id)s::text IS NULL OR owner_id = %(owner_id)s)
-  AND (NOT %(enrolled)s OR id = ANY ((SELECT my_courses())::text[]))
-  AND (%(created_from)s::timestamptz IS NULL OR created_at >= %(created_from)s)
-  AND (%(created_to)s::timestamptz IS NULL OR created_at <= %(created_to)s)
-"""
-)
+_CLAUSES: dict[str, LiteralString] = {
+    "status": "status = %(status)s",
+    "language": "language = %(language)s",
+    "owner_id": "owner_id = %(owner_id)s",
+    "created_from": "created_at >= %(created_from)s",
+    "created_to": "created_at <= %(created_to)s",
+}
+_ENROLLED: LiteralString = " AND id = ANY ((SELECT my_courses())::text[])"
 
 
 async def create(tx: Transaction, new: NewCourse) -> Course:
@@ -191,12 +187,15 @@ async def get(tx: Transaction, course_id: str) -> Course:
 async def list(tx: Transaction, wanted: CourseFilter) -> Page[Course]:  # noqa: A001 - reads as courses.list
     """Return one page of the courses the caller may read."""
     params = values_of(wanted) | {"user_id": tx.principal.user_id}
+    listed = "FROM courses WHERE " + _READABLE + asked_clauses(_CLAUSES, params)
+    if wanted.enrolled:
+        listed += _ENROLLED
     items = await tx.fetch_all(
-        "SELECT *" + _LISTED + "ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(skip)s", params, row=Course
+        "SELECT * " + listed + " ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(skip)s", params, row=Course
     )
     if items and len(items) < wanted.limit:
         return Page(items, wanted.skip + len(items))
-    return Page(items, await tx.fetch_value("SELECT count(*)" + _LISTED, params))
+    return Page(items, await tx.fetch_value("SELECT count(*) " + listed, params))
 
 
 async def update(

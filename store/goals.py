@@ -11,7 +11,14 @@ from store.database import Transaction
 from store.errors import Invalid, NotFound
 from store.event_types import EventType
 from store.events import envelope, recording
-from store.records import asked_changes, check_course_sharing, check_version, chosen_visibility, values_of
+from store.records import (
+    asked_changes,
+    asked_clauses,
+    check_course_sharing,
+    check_version,
+    chosen_visibility,
+    values_of,
+)
 from store.types import GoalStatus, GoalType, Page, Priority, Visibility, new_id
 
 
@@ -130,20 +137,19 @@ WITH changed AS (
 )
 
 # Two heads rather than one condition for both: PostgreSQL finds its index only under a plain comparison.
-_OWN: LiteralString = """
-FROM goals WHERE user_id = %(user_id)s AND (%(course_id)s::text IS NULL OR course_id = %(course_id)s)"""
-_SHARED: LiteralString = """
-FROM goals WHERE course_id = %(course_id)s AND (user_id = %(user_id)s OR visibility <> 'private')"""
+_OWN: LiteralString = "FROM goals WHERE user_id = %(user_id)s"
+_SHARED: LiteralString = "FROM goals WHERE (user_id = %(user_id)s OR visibility <> 'private')"
 
-_LISTED: LiteralString = """
-  AND (%(status)s::goal_status IS NULL OR status = %(status)s)
-  AND (%(type)s::goal_type IS NULL OR type = %(type)s)
-  AND (%(priority)s::priority IS NULL OR priority = %(priority)s)
-  AND (%(created_from)s::timestamptz IS NULL OR created_at >= %(created_from)s)
-  AND (%(created_to)s::timestamptz IS NULL OR created_at <= %(created_to)s)
-  AND (%(due_from)s::timestamptz IS NULL OR due_at >= %(due_from)s)
-  AND (%(due_to)s::timestamptz IS NULL OR due_at <= %(due_to)s)
-"""
+_CLAUSES: dict[str, LiteralString] = {
+    "course_id": "course_id = %(course_id)s",
+    "status": "status = %(status)s",
+    "type": "type = %(type)s",
+    "priority": "priority = %(priority)s",
+    "created_from": "created_at >= %(created_from)s",
+    "created_to": "created_at <= %(created_to)s",
+    "due_from": "due_at >= %(due_from)s",
+    "due_to": "due_at <= %(due_to)s",
+}
 
 
 async def create(tx: Transaction, new: NewGoal) -> Goal:
@@ -184,14 +190,14 @@ async def list(tx: Transaction, wanted: GoalFilter) -> Page[Goal]:  # noqa: A001
     """Return one page of the caller's goals, newest first. Raises `Invalid` for sharing without a course."""
     if wanted.shared and wanted.course_id is None:
         raise Invalid("To list what others share, name the course_id.")
-    listed = (_SHARED if wanted.shared else _OWN) + _LISTED
     params = values_of(wanted) | {"user_id": tx.principal.user_id}
+    listed = (_SHARED if wanted.shared else _OWN) + asked_clauses(_CLAUSES, params)
     items = await tx.fetch_all(
-        "SELECT *" + listed + "ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(skip)s", params, row=Goal
+        "SELECT * " + listed + " ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(skip)s", params, row=Goal
     )
     if items and len(items) < wanted.limit:
         return Page(items, wanted.skip + len(items))
-    return Page(items, await tx.fetch_value("SELECT count(*)" + listed, params))
+    return Page(items, await tx.fetch_value("SELECT count(*) " + listed, params))
 
 
 async def update(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, LiteralString
 
 from store.database import Transaction
 from store.errors import Forbidden, Invalid, VersionConflict
@@ -28,6 +28,18 @@ def check_version(current: int, expected: int | None) -> None:
 def values_of(record: object) -> dict[str, Any]:
     """Return the fields of a dataclass by name, without copying their contents."""
     return {field.name: getattr(record, field.name) for field in fields(record)}  # pyright: ignore[reportArgumentType]
+
+
+def asked_clauses(clauses: Mapping[str, LiteralString], params: Mapping[str, object]) -> LiteralString:
+    """Return the conditions whose parameter was given.
+
+    A condition on every possible filter, `%(x)s IS NULL OR x = %(x)s`, would make PostgreSQL plan each call anew.
+    """
+    asked: LiteralString = ""
+    for name, clause in clauses.items():
+        if params[name] is not None:
+            asked += " AND " + clause
+    return asked
 
 
 async def is_member(tx: Transaction, course_id: str) -> bool:

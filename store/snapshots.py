@@ -13,7 +13,14 @@ from store.database import Transaction
 from store.errors import Invalid, NotFound
 from store.event_types import EventType
 from store.events import envelope, recording
-from store.records import asked_changes, check_course_sharing, check_version, chosen_visibility, values_of
+from store.records import (
+    asked_changes,
+    asked_clauses,
+    check_course_sharing,
+    check_version,
+    chosen_visibility,
+    values_of,
+)
 from store.types import Page, ValidationStatus, Visibility, new_id
 
 MAX_CONTENT_BYTES = 256 * 1024
@@ -143,18 +150,19 @@ WITH changed AS (
     + "SELECT version FROM changed"
 )
 
-_OWN: LiteralString = "\nFROM code_snapshots WHERE user_id = %(user_id)s"
-_OF_TASK: LiteralString = """
-FROM code_snapshots WHERE task_id = %(task_id)s AND (user_id = %(user_id)s OR visibility <> 'private')"""
+_OWN: LiteralString = "FROM code_snapshots WHERE user_id = %(user_id)s"
+_OF_TASK: LiteralString = (
+    "FROM code_snapshots WHERE task_id = %(task_id)s AND (user_id = %(user_id)s OR visibility <> 'private')"
+)
 
-_LISTED: LiteralString = """
-  AND (%(goal_id)s::uuid IS NULL OR goal_id = %(goal_id)s)
-  AND (%(file_path)s::text IS NULL OR file_path = %(file_path)s)
-  AND (%(language)s::text IS NULL OR language = %(language)s)
-  AND (%(validation_status)s::validation_status IS NULL OR validation_status = %(validation_status)s)
-  AND (%(created_from)s::timestamptz IS NULL OR created_at >= %(created_from)s)
-  AND (%(created_to)s::timestamptz IS NULL OR created_at <= %(created_to)s)
-"""
+_CLAUSES: dict[str, LiteralString] = {
+    "goal_id": "goal_id = %(goal_id)s",
+    "file_path": "file_path = %(file_path)s",
+    "language": "language = %(language)s",
+    "validation_status": "validation_status = %(validation_status)s",
+    "created_from": "created_at >= %(created_from)s",
+    "created_to": "created_at <= %(created_to)s",
+}
 
 
 async def create(tx: Transaction, new: NewSnapshot) -> CodeSnapshot:
@@ -224,14 +232,14 @@ async def latest(
 
 async def list(tx: Transaction, wanted: SnapshotFilter) -> Page[CodeSnapshot]:  # noqa: A001 - reads as snapshots.list
     """Return one page of the caller's snapshots, or of a task's snapshots the caller may see."""
-    listed = (_OWN if wanted.task_id is None else _OF_TASK) + _LISTED
     params = values_of(wanted) | {"user_id": tx.principal.user_id}
+    listed = (_OWN if wanted.task_id is None else _OF_TASK) + asked_clauses(_CLAUSES, params)
     items = await tx.fetch_all(
-        "SELECT *" + listed + "ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(skip)s", params, row=CodeSnapshot
+        "SELECT * " + listed + " ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(skip)s", params, row=CodeSnapshot
     )
     if items and len(items) < wanted.limit:
         return Page(items, wanted.skip + len(items))
-    return Page(items, await tx.fetch_value("SELECT count(*)" + listed, params))
+    return Page(items, await tx.fetch_value("SELECT count(*) " + listed, params))
 
 
 async def update(

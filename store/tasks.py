@@ -12,7 +12,14 @@ from store.dependencies import check_dependencies, check_resolved
 from store.errors import IllegalTransition, NotFound
 from store.event_types import EventType
 from store.events import envelope, recording
-from store.records import asked_changes, check_course_sharing, check_version, chosen_visibility, values_of
+from store.records import (
+    asked_changes,
+    asked_clauses,
+    check_course_sharing,
+    check_version,
+    chosen_visibility,
+    values_of,
+)
 from store.types import GoalStatus, Page, Priority, TaskStatus, TaskType, Visibility, new_id
 
 
@@ -139,23 +146,24 @@ WITH changed AS (
     + "SELECT version FROM changed"
 )
 
-_OWN: LiteralString = "\nFROM tasks WHERE user_id = %(user_id)s"
-_OF_GOAL: LiteralString = """
-FROM tasks WHERE goal_id = %(goal_id)s AND (user_id = %(user_id)s OR visibility <> 'private')"""
+_OWN: LiteralString = "FROM tasks WHERE user_id = %(user_id)s"
+_OF_GOAL: LiteralString = (
+    "FROM tasks WHERE goal_id = %(goal_id)s AND (user_id = %(user_id)s OR visibility <> 'private')"
+)
 
-_LISTED: LiteralString = """
-  AND (%(status)s::task_status IS NULL OR status = %(status)s)
-  AND (%(type)s::task_type IS NULL OR type = %(type)s)
-  AND (%(priority)s::priority IS NULL OR priority = %(priority)s)
-  AND (%(course_id)s::text IS NULL OR course_id = %(course_id)s)
-  AND (%(created_from)s::timestamptz IS NULL OR created_at >= %(created_from)s)
-  AND (%(created_to)s::timestamptz IS NULL OR created_at <= %(created_to)s)
-  AND (%(due_from)s::timestamptz IS NULL OR due_at >= %(due_from)s)
-  AND (%(due_to)s::timestamptz IS NULL OR due_at <= %(due_to)s)
-"""
+_CLAUSES: dict[str, LiteralString] = {
+    "status": "status = %(status)s",
+    "type": "type = %(type)s",
+    "priority": "priority = %(priority)s",
+    "course_id": "course_id = %(course_id)s",
+    "created_from": "created_at >= %(created_from)s",
+    "created_to": "created_at <= %(created_to)s",
+    "due_from": "due_at >= %(due_from)s",
+    "due_to": "due_at <= %(due_to)s",
+}
 
-_NEWEST: LiteralString = "ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(skip)s"
-_IN_ORDER: LiteralString = "ORDER BY position, created_at, id LIMIT %(limit)s OFFSET %(skip)s"
+_NEWEST: LiteralString = " ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(skip)s"
+_IN_ORDER: LiteralString = " ORDER BY position, created_at, id LIMIT %(limit)s OFFSET %(skip)s"
 
 
 async def create(tx: Transaction, new: NewTask) -> Task:
@@ -203,11 +211,12 @@ async def get(tx: Transaction, task_id: UUID) -> Task:
 async def list(tx: Transaction, wanted: TaskFilter) -> Page[Task]:  # noqa: A001 - reads as tasks.list
     """Return one page of the caller's tasks, or of a goal's tasks the caller may see."""
     params = values_of(wanted) | {"user_id": tx.principal.user_id}
-    listed, order = (_OWN + _LISTED, _NEWEST) if wanted.goal_id is None else (_OF_GOAL + _LISTED, _IN_ORDER)
-    items = await tx.fetch_all("SELECT *" + listed + order, params, row=Task)
+    head, order = (_OWN, _NEWEST) if wanted.goal_id is None else (_OF_GOAL, _IN_ORDER)
+    listed = head + asked_clauses(_CLAUSES, params)
+    items = await tx.fetch_all("SELECT * " + listed + order, params, row=Task)
     if items and len(items) < wanted.limit:
         return Page(items, wanted.skip + len(items))
-    return Page(items, await tx.fetch_value("SELECT count(*)" + listed, params))
+    return Page(items, await tx.fetch_value("SELECT count(*) " + listed, params))
 
 
 async def list_of_goal(tx: Transaction, goal_id: UUID) -> Sequence[Task]:
