@@ -1,31 +1,55 @@
 """Whether the process lives, whether it can serve, and how each part of it is."""
 
 import time
+from typing import Any
 
-import orjson
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.dependencies import services_of
+from api import answers
+from api.dependencies import SecuredRoute, services_of
 from api.openapi import PUBLIC
+from api.services import Services
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=SecuredRoute)
+
+_NO_STORE = {"Cache-Control": "no-store"}
 
 
 @router.get("/healthz", summary="Is the process alive?", openapi_extra=PUBLIC)
 async def alive() -> Response:
     """Answers as long as the event loop turns; says nothing about the database."""
-    return _json({"status": "ok"})
+    return answers.json({"status": "ok"}, headers=_NO_STORE)
 
 
 @router.get("/readyz", summary="Can requests be served?", openapi_extra=PUBLIC)
 async def ready(request: Request) -> Response:
     """Answers 503 while the database does not."""
+    return answers.json({"status": "ok", "database_ms": await _database_ms(services_of(request))}, headers=_NO_STORE)
+
+
+@router.get("/health", summary="How is each part?")
+async def parts(request: Request) -> Response:
+    """The state of every part: a sink that lags or an embedder that is second best degrades the service, no more."""
+    services = services_of(request)
+    report: dict[str, Any] = {
+        "database": {"status": "ok", "latency_ms": await _database_ms(services)},
+        "events": await services.events.health(),
+        "embedder": {
+            "status": "degraded" if services.embedder.degraded else "ok",
+            "model": services.embedder.model,
+        },
+        "models": {"status": "ok", "kind": "offline rules" if services.deps.models.offline else "language model"},
+    }
+    sinks = report["events"]["sinks"].values()
+    troubled = [sink for sink in sinks if sink["last_error"] or sink["parked"]]
+    report["events"]["status"] = "degraded" if troubled else "ok"
+    degraded = any(part["status"] != "ok" for part in report.values())
+    return answers.json({"status": "degraded" if degraded else "ok", "parts": report}, headers=_NO_STORE)
+
+
+async def _database_ms(services: Services) -> float:
     started = time.perf_counter()
-    await services_of(request).database.check()
-    return _json({"status": "ok", "database_ms": round((time.perf_counter() - started) * 1000, 2)})
-
-
-def _json(body: object, status: int = 200) -> Response:
-    return Response(orjson.dumps(body), status, headers={"Cache-Control": "no-store"}, media_type="application/json")
+    await services.database.check()
+    return round((time.perf_counter() - started) * 1000, 2)
