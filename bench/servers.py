@@ -34,10 +34,13 @@ def ours() -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         assert settings.database_url is not None
-        async with Database(settings.database_url.get_secret_value(), max_size=settings.database_pool_max) as database:
-            async with assembled(settings, database, offline=Offline.HASH, relaying=False) as services:
-                app.state.services = services
-                yield
+        url = settings.database_url.get_secret_value()
+        async with (
+            Database(url, max_size=settings.database_pool_max) as database,
+            assembled(settings, database, offline=Offline.HASH, relaying=False) as services,
+        ):
+            app.state.services = services
+            yield
 
     app.router.lifespan_context = lifespan
     return app
