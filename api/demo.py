@@ -1,8 +1,7 @@
 """A small demo course and one sample plan, made through our own HTTP API like any client would."""
 
 import asyncio
-import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,13 @@ from store.types import Role
 
 COURSE = "rust-for-programmers"
 OBJECTIVE = "Learn Rust in six weeks"
-EVENTS_PATIENCE_SECONDS = 5
 
 
-async def show_sample(settings: Settings, console: Console = out) -> None:
-    """Seed the course if it is missing, and stream one plan if the local user has no goal yet."""
+async def show_sample(settings: Settings, flush: Callable[[], Awaitable[bool]], console: Console = out) -> None:
+    """Seed the course if it is missing, and stream one plan if the local user has no goal yet.
+
+    `flush` brings the events so far to Parquet now rather than with the next file.
+    """
     token, _ = mint(settings, LOCAL_USER, Role.INSTRUCTOR)
     headers = {"Authorization": f"Bearer {token}"}
     async with httpx.AsyncClient(base_url=settings.url, headers=headers, timeout=30) as http:
@@ -42,6 +43,7 @@ async def show_sample(settings: Settings, console: Console = out) -> None:
             await converse(client, thread["thread_id"], question, agreeing, console, course_id=COURSE)
         finally:
             await client.aclose()
+        await flush()
         await _show_what_exists(http, settings, console)
 
 
@@ -68,25 +70,11 @@ async def _show_what_exists(http: httpx.AsyncClient, settings: Settings, console
         return
     goal = goals["items"][0]
     tasks = await _get(http, "/tasks", goal_id=goal["id"], limit=1)
-    history = await _get(http, f"/events/entities/goal/{goal['id']}/history")
-    console.print(
-        f"\n  [ok]✓[/ok] In PostgreSQL: the goal [bold]{goal['title']}[/bold], {tasks['total']} tasks, "
-        f"and an event for each ({history['items'][0]['type']} first)."
-    )
-    if files := await _parquet_files(settings):
-        console.print(f"  [ok]✓[/ok] The same events in Parquet: {files[0]}")
-
-
-async def _parquet_files(settings: Settings) -> list[Path]:
-    """Files of the lake; events reach it a moment after PostgreSQL."""
-    if "://" in settings.lake:
-        return []
-    deadline = time.monotonic() + EVENTS_PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        if files := await asyncio.to_thread(lambda: sorted(Path(settings.lake).rglob("*.parquet"))):
-            return files
-        await asyncio.sleep(0.1)
-    return []
+    events = await _get(http, "/events", limit=1)
+    console.print(f"\n  [ok]✓[/ok] In PostgreSQL: the goal, its {tasks['total']} tasks and {events['total']} events")
+    files = [] if "://" in settings.lake else await asyncio.to_thread(lambda: [*Path(settings.lake).rglob("*.parquet")])
+    if files:
+        console.print(f"  [ok]✓[/ok] In Parquet: the same events, in {files[-1].parent.relative_to(settings.lake)}")
 
 
 async def _get(http: httpx.AsyncClient, path: str, **query: str | int) -> Mapping[str, Any]:

@@ -21,13 +21,13 @@ class AtTheTerminal:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    async def __call__(self, waiting: list[Json]) -> object | None:
+    async def __call__(self, waiting: list[Json], told: bool) -> object | None:
         """The decisions for every action; None when there is nobody to ask."""
-        decisions = [self._decide(action) for request in waiting for action in actions_of(request)]
+        decisions = [self._decide(action, brief=told) for request in waiting for action in actions_of(request)]
         return {"decisions": decisions}
 
-    def _decide(self, action: Json) -> Json:
-        show_action(self._console, action)
+    def _decide(self, action: Json, *, brief: bool) -> Json:
+        show_action(self._console, action, brief=brief)
         choice = Prompt.ask(
             "  [bold]a[/bold]pprove, [bold]e[/bold]dit or [bold]r[/bold]eject?",
             choices=["a", "e", "r"],
@@ -50,11 +50,11 @@ class Agreeing:
         self._console = console
         self._remark = remark
 
-    async def __call__(self, waiting: list[Json]) -> object | None:
+    async def __call__(self, waiting: list[Json], told: bool) -> object | None:
         """One approval per action."""
         found = [action for request in waiting for action in actions_of(request)]
         for action in found:
-            show_action(self._console, action)
+            show_action(self._console, action, brief=told)
         self._console.print(f"  [ok]✓[/ok] {self._remark}\n")
         return {"decisions": [{"type": "approve"} for _ in found]}
 
@@ -65,11 +65,11 @@ class Leaving:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    async def __call__(self, waiting: list[Json]) -> object | None:
+    async def __call__(self, waiting: list[Json], told: bool) -> object | None:
         """Never an answer."""
         for request in waiting:
             for action in actions_of(request):
-                show_action(self._console, action)
+                show_action(self._console, action, brief=told)
 
 
 def actions_of(request: Json) -> list[Json]:

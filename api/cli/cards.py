@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -12,8 +13,8 @@ from rich.text import Text
 Json = Mapping[str, Any]
 
 
-def show_action(console: Console, action: Json) -> None:
-    """Print one thing that waits for approval: a plan as a card, anything else as its description."""
+def show_action(console: Console, action: Json, *, brief: bool = False) -> None:
+    """Print one thing that waits for approval: a plan as a card, or its one line when `brief`; else its description."""
     args = _mapping(action.get("args"))
     plan = _mapping(args.get("plan")) or args
     tasks = _sequence(plan.get("tasks"))
@@ -21,14 +22,17 @@ def show_action(console: Console, action: Json) -> None:
         description = str(action.get("description") or action.get("name") or "An action")
         console.print(Panel(Text(description), title="Waiting for your approval", border_style="warn"))
         return
+    title = str(plan.get("title") or "Proposed plan")
+    if brief:
+        console.print(f"\n  [step]■[/step] [bold]{escape(title)}[/bold] [quiet]{_summary(tasks, plan)}[/quiet]")
+        return
     parts: list[RenderableType] = []
     if outcome := plan.get("outcome") or plan.get("description"):
         parts += [Text(str(outcome)), Text()]
     parts.append(_tasks(tasks))
     if summary := _summary(tasks, plan):
         parts += [Text(), Text(summary, style="quiet")]
-    title = str(plan.get("title") or "Proposed plan")
-    console.print(Panel(Group(*parts), title=f"[bold]{title}[/bold]", border_style="step", padding=(1, 2)))
+    console.print(Panel(Group(*parts), title=f"[bold]{escape(title)}[/bold]", border_style="step", padding=(1, 2)))
 
 
 def _tasks(tasks: Sequence[Json]) -> Table:

@@ -15,8 +15,10 @@ from api.cli.console import Trouble
 from api.cli.typewriter import Typewriter
 
 Json = Mapping[str, Any]
-Decide = Callable[[list[Json]], Awaitable[object | None]]
-"""Given what waits for approval, the answer to resume with; None leaves it waiting."""
+Decide = Callable[[list[Json], bool], Awaitable[object | None]]
+"""Given what waits for approval, and whether it was told in words just now, the answer to resume with.
+
+None leaves it waiting."""
 
 GRAPH = "goal_planning"
 MODES = ["messages-tuple", "custom", "updates"]
@@ -29,7 +31,9 @@ class Scribe:
     console: Console
     interrupts: list[Json] = field(default_factory=list[Json])
     run_id: str = ""
-    _steps: list[str] = field(default_factory=list[str])
+    told: bool = False
+    """Whether the run has said anything in words."""
+    _progress: str = ""
 
     def __post_init__(self) -> None:
         self._typewriter = Typewriter(self.console)
@@ -73,6 +77,7 @@ class Scribe:
                 self.line(f"  [tool]→ {call['name']}[/tool] [quiet]{escape(arguments)}[/quiet]")
         words = _text(message.get("content"))
         if words:
+            self.told = True
             if self._speaking and self._speaking != message.get("id"):
                 self._typewriter.end()
             self._speaking = str(message.get("id") or "")
@@ -80,11 +85,14 @@ class Scribe:
 
     def _tool_result(self, message: Json) -> None:
         mark = "[fail]✗[/fail]" if message.get("status") == "error" else "[ok]←[/ok]"
-        self.line(f"  {mark} [quiet]{escape(_result(_text(message.get('content'))))}[/quiet]")
+        answer = _result(_text(message.get("content")))
+        self.line(f"  {mark} [tool]{message.get('name')}[/tool] [quiet]{escape(answer)}[/quiet]")
 
     def _custom(self, data: Json) -> None:
-        if data.get("type") == "progress" and data.get("text"):
-            self.line(f"[step]●[/step] {escape(str(data['text']))}")
+        text = str(data.get("text") or "")
+        if data.get("type") == "progress" and text and text != self._progress:
+            self._progress = text
+            self.line(f"[step]●[/step] {escape(text)}")
 
     def _update(self, data: Json) -> None:
         self.interrupts += cast("list[Json]", data.get("__interrupt__") or [])
@@ -124,7 +132,7 @@ async def converse(
         waiting = scribe.interrupts or await _waiting(client, thread_id)
         if not waiting:
             return True
-        answer = await decide([cast("Json", interrupt["value"]) for interrupt in waiting])
+        answer = await decide([cast("Json", interrupt["value"]) for interrupt in waiting], scribe.told)
         if answer is None:
             return False
         graph_input, command = None, {"resume": answer}

@@ -1,12 +1,14 @@
 """`goals serve`: starts what the service needs, serves, and stops all of it again on Ctrl-C."""
 
 import asyncio
+import logging
 import signal
 import socket
-from collections.abc import AsyncGenerator, Coroutine, Generator
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, NamedTuple, TextIO, cast
 
 import typer
 import uvicorn
@@ -15,6 +17,7 @@ from rich.rule import Rule
 from rich.table import Table
 from typing_extensions import override
 
+from api import logs
 from api.cli.console import Trouble, err, out, step
 from api.cli.tokens import LOCAL_USER, ensure_user
 from api.demo import show_sample
@@ -24,6 +27,16 @@ from store.types import Role
 
 GRACE_SECONDS = 10
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Running(NamedTuple):
+    """A service that answers."""
+
+    task: "asyncio.Task[None]"
+    stop: asyncio.Event
+    """Set by a signal."""
+    flush: Callable[[], Awaitable[bool]]
+    """Brings the events so far to Parquet now."""
 
 
 class Service(uvicorn.Server):
@@ -54,6 +67,7 @@ def serve(
     """Start the service, with an embedded PostgreSQL unless DATABASE_URL is set."""
     given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     settings = Settings().model_copy(update=given)
+    _configure_logs(settings)
     out.print(f"\n[bold]AI Goals Tracker[/bold] [quiet]{version('ai-goals-tracker')}[/quiet]\n")
     with ExitStack() as stack:
         listening = stack.enter_context(_listen(settings))
@@ -62,6 +76,30 @@ def serve(
             runner.run(_serve(settings, listening, login_url, demo=demo))
         out.print("\n[quiet]Stopping ...[/quiet]")
     out.print("[ok]✓[/ok] Stopped" + (f"; everything is kept in {settings.data_dir}" if settings.embedded else ""))
+
+
+def _configure_logs(settings: Settings) -> None:
+    """JSON lines for machines; on a terminal, where our own lines tell the story, only what is wrong."""
+    terminal = sys.stderr.isatty()
+    level = "warning" if terminal and "log_level" not in settings.model_fields_set else settings.log_level
+    as_json = not terminal if settings.log_format == "auto" else settings.log_format == "json"
+    logs.configure(level, as_json=as_json, stream=cast("TextIO", _StandardError()))
+    if terminal:
+        # That the offline embedder is the poorer one stands in the block at the end of the start.
+        logging.getLogger("agents.embedders").setLevel(logging.ERROR)
+
+
+class _StandardError:
+    """Whatever stderr is at the moment of writing: a spinner on the terminal puts itself in its place."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+    def isatty(self) -> bool:
+        return sys.stderr.isatty()
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -101,30 +139,27 @@ def _prepare(settings: Settings, stack: ExitStack) -> str | None:
 
 async def _serve(settings: Settings, listening: socket.socket, login_url: str | None, *, demo: bool) -> None:
     """Serve until a signal; on the embedded default, introduce the local user and show a sample first."""
-    async with running(settings, listening) as (service, stop):
+    async with running(settings, listening) as (service, stop, flush):
         sign_in = await _sign_in_link(settings, login_url) if login_url is not None else None
         if demo and login_url is not None:
-            await _or_stop(stop, show_sample(settings))
+            await _or_stop(stop, show_sample(settings, flush))
         if not stop.is_set():
             _introduce(settings, sign_in)
             await first_of(stop.wait(), service)
 
 
 @asynccontextmanager
-async def running(
-    settings: Settings, listening: socket.socket
-) -> AsyncGenerator[tuple["asyncio.Task[None]", asyncio.Event]]:
-    """The service, answering; stopped politely when the block ends. Also yields the event a signal sets."""
+async def running(settings: Settings, listening: socket.socket) -> AsyncGenerator[Running]:
+    """The service, answering; stopped politely when the block ends."""
     from api.app import create_app
 
+    app = create_app(settings)
     server = Service(
-        uvicorn.Config(
-            create_app(settings), log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS, ws="auto"
-        )
+        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS, ws="auto")
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for kind in (signal.SIGINT, signal.SIGTERM):
+    for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(kind, _on_signal, server, stop)
     with step("Service") as current:
         task = asyncio.create_task(server.serve(sockets=[listening]), name="uvicorn")
@@ -133,7 +168,7 @@ async def running(
             raise Trouble("The service did not start; the lines above say why.", "`goals doctor` looks at every part.")
         current.title = f"Serving on {settings.url}"
     try:
-        yield task, stop
+        yield Running(task, stop, app.state.services.events.flush)
     finally:
         server.should_exit = True
         await task
@@ -187,7 +222,7 @@ def _introduce(settings: Settings, sign_in: str | None) -> None:
         "Plan": '.venv/bin/goals plan "Learn Rust in six weeks"',
         "Studio": f"https://smith.langchain.com/studio/?baseUrl={settings.url}\n"
         "[quiet]or LangGraph's own server: make studio[/quiet]",
-        "Model": "offline and rule-based: it says what it is. For a real one set OPENAI_API_KEY in .env"
+        "Model": "offline: plans by fixed rules\n[quiet]for a real one set OPENAI_API_KEY in .env[/quiet]"
         if settings.offline_model
         else settings.model_plan,
     }

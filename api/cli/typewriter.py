@@ -1,52 +1,79 @@
-"""Writes streamed text to a terminal, word by word, wrapped and indented as it arrives."""
+"""Writes streamed Markdown to a terminal, word by word, wrapped, indented and styled as it arrives."""
 
 import re
 
 from rich.console import Console
 from rich.markup import escape
 
-_PIECES = re.compile(r"\n|[^\S\n]+|\S+")
+_WORDS = re.compile(r"\n|[^\S\n]+|\S+")
+_MARKS = re.compile(r"(\*\*|(?<!\w)_|_(?!\w)|`)")
+_STYLES = {"**": "bold", "_": "quiet", "`": "key"}
 
 
 class Typewriter:
-    """Words may arrive in pieces: a word is written as it comes, and moved to the next line only while it is whole."""
+    """Knows the three marks our texts use inside a line (bold, aside, code) and headings; shows the rest as it is.
+
+    Chunks may end anywhere: the last word waits until a space, a line end or `end` shows that it is whole.
+    """
 
     def __init__(self, console: Console, indent: int = 2) -> None:
         self._console = console
         self._indent = " " * indent
         self._column = 0
+        self._pending = ""
+        self._open: list[str] = []
+        self._heading = False
+        self._lead = ""
 
-    @property
-    def idle(self) -> bool:
-        """Whether the cursor stands at the start of a line."""
-        return self._column == 0
-
-    def write(self, text: str, style: str = "") -> None:
+    def write(self, text: str) -> None:
         """Add text where the last one ended."""
-        for piece in _PIECES.findall(text):
-            if piece == "\n":
-                self.break_line()
-            elif piece.isspace():
-                if not self.idle:
-                    self._put(" ", style)
-            else:
-                if self._column + len(piece) > self._console.width - 2 and not self.idle:
-                    self.break_line()
-                if self.idle:
-                    self._put(self._indent, "")
-                self._put(piece, style)
+        pieces = _WORDS.findall(self._pending + text)
+        self._pending = pieces.pop() if pieces and not pieces[-1].isspace() else ""
+        for piece in pieces:
+            self._add(piece)
 
     def end(self) -> None:
-        """Finish the line, if one is open."""
-        if not self.idle:
-            self.break_line()
+        """Finish the word and the line that are open."""
+        if self._pending:
+            self._add(self._pending)
+            self._pending = ""
+        if self._column:
+            self._break_line()
+        self._open.clear()
+        self._heading, self._lead = False, ""
 
-    def break_line(self) -> None:
-        """Go to the start of the next line."""
+    def _add(self, piece: str) -> None:
+        if piece == "\n":
+            self._break_line()
+            self._heading, self._lead = False, ""
+        elif piece.isspace():
+            if self._column:
+                self._put(" ")
+            else:
+                self._lead = piece
+        elif not self._column and piece.strip("#") == "":
+            self._heading = True
+        else:
+            self._word(piece)
+
+    def _word(self, word: str) -> None:
+        visible = _MARKS.sub("", word)
+        if self._column and self._column + len(visible) > self._console.width - 2:
+            self._break_line()
+        if not self._column:
+            self._put(self._indent + self._lead)
+        for part in _MARKS.split(word):
+            if style := _STYLES.get(part):
+                self._open.remove(style) if style in self._open else self._open.append(style)
+            elif part:
+                self._put(part)
+
+    def _break_line(self) -> None:
         self._console.print()
         self._column = 0
 
-    def _put(self, text: str, style: str) -> None:
+    def _put(self, text: str) -> None:
+        styles = " ".join([*self._open, *(["bold"] if self._heading else [])])
         shown = escape(text)
-        self._console.print(f"[{style}]{shown}[/{style}]" if style else shown, end="", soft_wrap=True)
+        self._console.print(f"[{styles}]{shown}[/]" if styles else shown, end="", soft_wrap=True)
         self._column += len(text)
