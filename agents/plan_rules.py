@@ -127,14 +127,12 @@ def research(facts: Facts, messages: Sequence[BaseMessage]) -> list[ToolRequest]
     if any(isinstance(message, ToolMessage) for message in messages):
         return "READY"
     objective, course = str(facts["objective"]), facts.get("course_id")
+    scope = "course" if course else "user"
     requests = [
-        ToolRequest("get_similar_goals", {"query": objective}),
-        ToolRequest("search_knowledge_base", {"query": objective}),
+        ToolRequest("get_course_documentation", {"query": objective, "course_id": course}),
+        ToolRequest("get_similar_goals", {"query": objective, "scope": scope, "course_id": course}),
     ]
-    if course:
-        requests.insert(0, ToolRequest("get_course", {"course_id": course}))
-        requests.insert(1, ToolRequest("get_course_documentation", {"course_id": course, "query": objective}))
-    return requests
+    return [ToolRequest("get_course", {"course_id": course}), *requests] if course else requests
 
 
 def draft(facts: Facts, _: Sequence[BaseMessage]) -> PlanDraft:
@@ -209,18 +207,26 @@ def _task(
 
 
 def _topics(facts: Facts, objective: str) -> list[Topic]:
-    """Choose headings: those that share a word with the objective if there are any, in the order of the material."""
+    """Choose headings in the order of the material: those that share a word with the objective if several do.
+
+    Without a chosen course only fitting material counts: a heading from somebody's cooking course plans no Rust.
+    """
     known = {_key(str(title)) for title in facts.get("finished", {}).values()}
+    words = {word for word in _key(objective).split() if len(word) > 2} - _NOISE
     found: dict[str, Topic] = {}
+    fitting: dict[str, Topic] = {}
     for item in facts.get("evidence", []):
-        name = str(item.get("heading") or "").strip()
+        name = str(item.get("heading") or "").split(" > ")[-1].strip()
         key = _key(name)
-        if item.get("kind") in ("outline", "course") and key and key not in found and key.split()[0] not in _NOISE:
-            found[key] = Topic(name[:70], str(item["id"]))
-    words = set(_key(objective).split())
-    fitting = [topic for key, topic in found.items() if words & {w for w in key.split() if len(w) > 3}]
-    chosen = fitting if len(fitting) >= 2 else list(found.values())
-    return [topic for topic in chosen if not any(_key(topic.name) in title for title in known)][:_MOST_TOPICS]
+        if item.get("kind") not in ("outline", "course") or not key or key in found or set(key.split()) <= _NOISE:
+            continue
+        found[key] = Topic(name[:70], str(item["id"]))
+        about = key if facts.get("course_id") else _key(f"{item.get('title')} {name} {item.get('text')}")
+        if words & set(about.split()):
+            fitting[key] = found[key]
+    if facts.get("course_id") and len(fitting) < 2:
+        fitting = found
+    return [topic for key, topic in fitting.items() if not any(key in title for title in known)][:_MOST_TOPICS]
 
 
 def _room(facts: Facts, topics: int) -> int:

@@ -25,9 +25,18 @@ from graphs.narration import progress
 from graphs.planning_state import Plan, Result, State, collect, failed, request_of
 from graphs.planning_texts import say as sentence
 from graphs.planning_texts import violations_as_text
-from tools import courses, goals, tasks
+from tools import courses, goals, rag, tasks
 
-RESEARCH_TOOLS = (courses.get_course, goals.list_goals, goals.get_goal, tasks.list_tasks)
+RESEARCH_TOOLS = (
+    courses.list_courses,
+    courses.get_course,
+    rag.get_course_documentation,
+    rag.get_similar_goals,
+    rag.search_knowledge_base,
+    goals.list_goals,
+    goals.get_goal,
+    tasks.list_tasks,
+)
 ROUNDS = 3
 REPAIRS = 2
 

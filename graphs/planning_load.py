@@ -120,6 +120,7 @@ async def facts(deps: Deps, state: State, request: PlanRequest, runtime: Runtime
     return {
         "mode": request.mode,
         "objective": request.objective,
+        "course_id": request.course_id,
         "locale": request.locale,
         "today": request.today.isoformat(),
         "level": request.level,
