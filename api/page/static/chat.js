@@ -214,7 +214,7 @@ function outline(plan) {
   return el("div", el("h1", plan.title ?? plan.outcome ?? "Plan"), plan.outcome && plan.title ? el("p.muted", plan.outcome) : null,
     el("ol", plan.tasks.map((task) => el("li", el("span", task.title),
       el("span.muted", [task.kind, task.est_minutes && `${task.est_minutes} min`].filter(Boolean).join(" · ")),
-      el("span.why", task.done_when ? `Done when ${task.done_when}` : task.why ?? "")))),
+      el("span.why", task.done_when?.length ? `Done when: ${[task.done_when].flat().join("; ")}` : task.why ?? "")))),
     plan.assumptions?.length ? el("p.muted", "Assumes: ", plan.assumptions.join("; ")) : null);
 }
 

@@ -26,7 +26,7 @@ function paragraph(part) {
     if (item) {
       flush();
       const tag = item[2] ? "ol" : "ul";
-      if (!list || list.localName !== tag) nodes.push((list = el(tag)));
+      if (!list || list.localName !== tag) nodes.push((list = el(tag, item[2] ? { start: item[2] } : null)));
       list.append(el("li", inline(item[3])));
       continue;
     }
