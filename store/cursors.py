@@ -36,7 +36,7 @@ async def register(connection: AsyncConnection, name: str) -> None:
     """Make the sink known; a new one starts at the oldest event that is still kept."""
     await connection.execute(
         """
-        INSERT INTO sinks (name, position, epoch) SELECT %s, pruned_to, epoch FROM event_head
+        INSERT INTO sinks (name, position) SELECT %s, pruned_to FROM event_head
         ON CONFLICT (name) DO NOTHING
         """,
         [name],

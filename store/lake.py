@@ -44,6 +44,7 @@ class Lake:
     name = "lake"
 
     def __init__(self, uri: str, *, epoch: int = 1) -> None:
+        self.uri = uri
         self.folder = Folder(uri)
         self.epoch = epoch
         self._day: date | None = None

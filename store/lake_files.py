@@ -57,7 +57,7 @@ class LakeFile:
 def current(files: Iterable[LakeFile]) -> list[LakeFile]:
     """Return the files that count, in order: a compacted file supersedes those whose positions it covers."""
     result: list[LakeFile] = []
-    for file in sorted(files, key=lambda each: (each.epoch, each.first, -each.last)):
+    for file in sorted(files, key=lambda each: (each.first, -each.last, each.epoch)):
         if not (result and result[-1].covers(file)):
             result.append(file)
     return result
@@ -75,7 +75,7 @@ class Folder:
             self._fs, root = fs.FileSystem.from_uri(uri)
         else:
             self._fs, root = fs.LocalFileSystem(), str(Path(uri).resolve())
-        self.root = root.rstrip("/")
+        self.root: str = str(root).rstrip("/")
         self.local = isinstance(self._fs, fs.LocalFileSystem)
 
     def publish(self, name: str, write: Callable[[pa.NativeFile], None]) -> None:

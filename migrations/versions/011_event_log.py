@@ -49,7 +49,6 @@ def upgrade() -> None:
         position     bigint NOT NULL DEFAULT 0,
         pending_end  bigint,
         flush_to     bigint NOT NULL DEFAULT 0, -- somebody waits for this position: do not gather more company
-        epoch        integer NOT NULL DEFAULT 1,
         failures     integer NOT NULL DEFAULT 0,
         last_error   text,
         failed_at    timestamptz,
