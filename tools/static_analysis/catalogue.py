@@ -30,7 +30,7 @@ class RuleText:
         return self._words(locale)[1]
 
     def _words(self, locale: str) -> tuple[str, str]:
-        return self.es if locale == "es" else self.en
+        return self.es if locale.lower().startswith("es") else self.en
 
 
 @lru_cache(maxsize=1)
