@@ -57,7 +57,9 @@ async def metrics(request: Request) -> Response:
     """Everything measured in this process; asks for METRICS_TOKEN as bearer token when one is configured."""
     services = services_of(request)
     wanted = services.settings.metrics_token
-    if wanted is not None and not compare_digest(presented_token(request) or "", wanted.get_secret_value()):
+    if wanted is not None and not compare_digest(
+        (presented_token(request) or "").encode(), wanted.get_secret_value().encode()
+    ):
         raise Problem(401, "unauthenticated", "Send METRICS_TOKEN as bearer token.")
     await services.events.measure()
     for state, value in services.database.pool.get_stats().items():
