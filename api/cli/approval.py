@@ -15,31 +15,37 @@ from api.cli.console import Trouble
 Json = Mapping[str, Any]
 
 
+CHOICES = {"approve": "\\[a]pprove", "edit": "\\[e]dit", "reject": "\\[r]eject", "respond": "ans\\[w]er"}
+LETTERS = {"a": "approve", "e": "edit", "r": "reject", "w": "respond"}
+
+
 class AtTheTerminal:
-    """Shows the card and asks: approve, edit or reject."""
+    """Shows the card and asks what the service allows: approve, edit, reject or answer."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     async def __call__(self, waiting: list[Json], told: bool) -> object | None:
-        """The decisions for every action; None when there is nobody to ask."""
-        decisions = [self._decide(action, brief=told) for request in waiting for action in actions_of(request)]
+        """The decisions for every action."""
+        decisions = [
+            self._decide(action, _allowed(request, action), brief=told)
+            for request in waiting
+            for action in actions_of(request)
+        ]
         return {"decisions": decisions}
 
-    def _decide(self, action: Json, *, brief: bool) -> Json:
+    def _decide(self, action: Json, allowed: list[str], *, brief: bool) -> Json:
         show_action(self._console, action, brief=brief)
-        choice = Prompt.ask(
-            "  [bold]a[/bold]pprove, [bold]e[/bold]dit or [bold]r[/bold]eject?",
-            choices=["a", "e", "r"],
-            default="a",
-            show_choices=False,
-            console=self._console,
-        )
-        if choice == "r":
-            reason = Prompt.ask("  What should change? (empty: drop it)", default="", show_default=False)
-            return {"type": "reject", "message": reason}
-        if choice == "e":
+        letters = [letter for letter, kind in LETTERS.items() if kind in allowed]
+        question = "  " + ", ".join(CHOICES[LETTERS[letter]] for letter in letters) + "?"
+        kind = LETTERS[
+            Prompt.ask(question, choices=letters, default=letters[0], show_choices=False, console=self._console)
+        ]
+        if kind == "edit":
             return {"type": "edit", "edited_action": {"name": action["name"], "args": _edited(action.get("args"))}}
+        if kind in {"reject", "respond"}:
+            asked = "  What should change? (empty: drop it)" if kind == "reject" else "  Your answer"
+            return {"type": kind, "message": Prompt.ask(asked, default="", show_default=False, console=self._console)}
         return {"type": "approve"}
 
 
@@ -70,6 +76,14 @@ class Leaving:
         for request in waiting:
             for action in actions_of(request):
                 show_action(self._console, action, brief=told)
+
+
+def _allowed(request: Json, action: Json) -> list[str]:
+    """What may be decided about this action; everything when the service does not say."""
+    for config in cast("list[Json]", request.get("review_configs") or []):
+        if config.get("action_name") == action.get("name"):
+            return [str(kind) for kind in config.get("allowed_decisions") or ()]
+    return [*CHOICES]
 
 
 def actions_of(request: Json) -> list[Json]:

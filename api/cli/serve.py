@@ -14,7 +14,6 @@ import typer
 import uvicorn
 import uvloop
 from rich.rule import Rule
-from rich.table import Table
 from typing_extensions import override
 
 from api import logs
@@ -84,6 +83,8 @@ def _configure_logs(settings: Settings) -> None:
     level = "warning" if terminal and "log_level" not in settings.model_fields_set else settings.log_level
     as_json = not terminal if settings.log_format == "auto" else settings.log_format == "json"
     logs.configure(level, as_json=as_json, stream=cast("TextIO", _StandardError()))
+    for noisy in ("alembic", "uvicorn", "httpx", "langgraph"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     if terminal:
         # That the offline embedder is the poorer one stands in the block at the end of the start.
         logging.getLogger("agents.embedders").setLevel(logging.ERROR)
@@ -226,11 +227,11 @@ def _introduce(settings: Settings, sign_in: str | None) -> None:
         if settings.offline_model
         else settings.model_plan,
     }
-    table = Table.grid(padding=(0, 2))
-    for name, value in lines.items():
-        table.add_row(f"  [key]{name}[/key]", value)
     out.print()
     out.print(Rule(style="quiet"))
-    out.print(table, soft_wrap=True)
+    for name, value in lines.items():
+        # Line by line and never wrapped or cut: links are copied from here.
+        for number, line in enumerate(value.splitlines()):
+            out.print(f"  [key]{'' if number else name:<9}[/key]{line}", soft_wrap=True, overflow="ignore", crop=False)
     out.print(Rule(style="quiet"))
     out.print("  [quiet]Ctrl-C stops it. Everything is kept.[/quiet]")

@@ -24,6 +24,7 @@ class Typewriter:
         self._open: list[str] = []
         self._heading = False
         self._lead = ""
+        self._space = False
 
     def write(self, text: str) -> None:
         """Add text where the last one ended."""
@@ -48,9 +49,9 @@ class Typewriter:
             self._heading, self._lead = False, ""
         elif piece.isspace():
             if self._column:
-                self._put(" ")
-            else:
-                self._lead = piece
+                self._space = True
+            elif not self._heading:
+                self._lead += piece
         elif not self._column and piece.strip("#") == "":
             self._heading = True
         else:
@@ -58,10 +59,13 @@ class Typewriter:
 
     def _word(self, word: str) -> None:
         visible = _MARKS.sub("", word)
-        if self._column and self._column + len(visible) > self._console.width - 2:
+        if self._column and self._column + self._space + len(visible) > self._console.width:
             self._break_line()
         if not self._column:
             self._put(self._indent + self._lead)
+        elif self._space:
+            self._put(" ")
+        self._space = False
         for part in _MARKS.split(word):
             if style := _STYLES.get(part):
                 self._open.remove(style) if style in self._open else self._open.append(style)
@@ -70,7 +74,7 @@ class Typewriter:
 
     def _break_line(self) -> None:
         self._console.print()
-        self._column = 0
+        self._column, self._space = 0, False
 
     def _put(self, text: str) -> None:
         styles = " ".join([*self._open, *(["bold"] if self._heading else [])])

@@ -1,0 +1,256 @@
+"""The goals command: what it prints, what it refuses, and that it starts and stops the real service."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from typer.testing import CliRunner, Result
+
+from api.cli import build
+from api.cli.cards import duration
+from api.cli.console import Trouble
+from api.settings import Settings
+from store import embedded
+from tests.postgres import Urls
+
+PATIENCE_SECONDS = 60
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A data directory of the test's own, and none of the developer's settings."""
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("PORT", str(free_port()))
+    return tmp_path / "data"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def goals(*arguments: str) -> Result:
+    return CliRunner().invoke(build(), list(arguments))
+
+
+def findings(result: Result) -> dict[str, dict[str, str]]:
+    return {finding["name"]: finding for finding in json.loads(result.stdout)}
+
+
+@contextmanager
+def serving(data_dir: Path, *options: str, **environment: str) -> Generator[tuple["subprocess.Popen[str]", str]]:
+    """`goals serve` in a process of its own, answering; whatever is left of it is gone afterwards."""
+    port = free_port()
+    settings = {"DATA_DIR": str(data_dir), "PORT": str(port), "COLUMNS": "200", **environment}
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from api.cli import main; main()", "serve", *options],
+        env={**os.environ, **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=data_dir.parent,
+    )
+    try:
+        yield process, answering(process, f"http://127.0.0.1:{port}")
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+        embedded.start(data_dir).close()  # joins what a kill left running, and stops it as its last holder
+
+
+def answering(process: "subprocess.Popen[str]", url: str) -> str:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            pytest.fail(f"the service ended: {process.communicate()[0]}")
+        try:
+            if httpx.get(f"{url}/readyz").status_code == 200:
+                return url
+        except httpx.TransportError:
+            time.sleep(0.1)
+    pytest.fail("the service does not answer")
+
+
+def bearer(data_dir: Path, user: str = "you") -> dict[str, str]:
+    done = subprocess.run(
+        [sys.executable, "-c", "from api.cli import main; main()", "token", "--user", user],
+        env={**os.environ, "DATA_DIR": str(data_dir)},
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=data_dir.parent,
+    )
+    return {"Authorization": f"Bearer {done.stdout.strip()}"}
+
+
+def test_help_names_every_command() -> None:
+    shown = goals("--help").stdout
+    assert all(name in shown for name in ("serve", "plan", "migrate", "doctor", "openapi", "token", "evals", "events"))
+
+
+def test_doctor_on_a_fresh_machine_finds_nothing_broken_and_starts_nothing(alone: Path) -> None:
+    result = goals("doctor", "--json")
+    assert result.exit_code == 0
+    found = findings(result)
+    assert found["postgres"]["detail"] == "embedded, not running"
+    assert found["model"]["detail"] == "offline, rule-based"
+    assert "make run" in found["service"]["remedy"]
+    assert not alone.exists()
+
+
+def test_doctor_sees_a_running_database_and_leaves_it_running(alone: Path) -> None:
+    with embedded.start(alone) as server:
+        result = goals("doctor", "--json")
+        assert server.pid is not None
+    assert "pgvector" in findings(result)["postgres"]["detail"]
+    assert findings(result)["schema"]["remedy"] == "Run `goals migrate`."
+    assert result.exit_code == 1
+
+
+def test_doctor_tells_an_unreachable_database_and_never_its_password(
+    alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://goals:hunter2@127.0.0.1:{free_port()}/goals")
+    monkeypatch.setenv("RABBITMQ_URL", f"amqp://goals:hunter2@127.0.0.1:{free_port()}/")
+    result = goals("doctor", "--json")
+    assert result.exit_code == 1
+    assert findings(result)["postgres"]["state"] == "fail"
+    assert findings(result)["rabbitmq"]["state"] == "fail"
+    assert "hunter2" not in result.output
+
+
+def test_doctor_recognises_a_foreign_program_on_our_port(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "http.server", port := str(free_port()), "--bind", "127.0.0.1"],
+        stderr=subprocess.DEVNULL,
+        cwd=alone.parent,
+    ) as stranger:
+        monkeypatch.setenv("PORT", port)
+        try:
+            until_listening(int(port))
+            assert "another program" in findings(goals("doctor", "--json"))["service"]["detail"]
+        finally:
+            stranger.kill()
+
+
+def until_listening(port: int) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"nothing listens on {port}")
+
+
+def test_migrate_goes_forward_back_and_checks(urls: Urls, alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", urls.owner)
+    assert goals("migrate", "--check").exit_code == 0
+    back = json.loads(goals("migrate", "--to", "010", "--json").stdout)
+    assert back["after"] == "010"
+    behind = goals("migrate", "--check", "--json")
+    assert behind.exit_code == 1
+    assert json.loads(behind.stdout)["pending"][0] == "011"
+    forward = json.loads(goals("migrate", "--json").stdout)
+    assert forward == {"before": "010", "after": back["before"]}
+
+
+def test_openapi_prints_the_document_without_starting_anything(alone: Path) -> None:
+    document = json.loads(goals("openapi").stdout)
+    assert "/goals/{goal_id}" in document["paths"]
+    assert not (alone / "postgres").exists()
+
+
+def test_token_is_refused_where_users_live_elsewhere(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere/goals")
+    result = goals("token", "--user", "ada")
+    assert isinstance(result.exception, Trouble)
+    assert "embedded default" in result.exception.problem
+
+
+def test_plan_without_a_service_says_how_to_start_one(alone: Path) -> None:
+    result = goals("plan", "Learn Rust")
+    assert isinstance(result.exception, Trouble)
+    assert "make run" in result.exception.remedy
+
+
+def test_serve_refuses_a_port_in_use_before_it_starts_anything(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setenv("PORT", str(taken.getsockname()[1]))
+        result = goals("serve")
+    assert isinstance(result.exception, Trouble)
+    assert "PORT=" in result.exception.remedy
+    assert not alone.exists()
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_the_service_and_its_database(tmp_path: Path, kind: signal.Signals) -> None:
+    data_dir = tmp_path / "data"
+    with serving(data_dir) as (process, _):
+        running = embedded.look(data_dir)
+        assert running is not None
+        pid = running.pid
+        process.send_signal(kind)
+        shown, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        assert process.returncode == 0
+        assert "Stopped" in shown
+        assert pid is not None
+        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_killed_service_comes_back_with_everything_committed(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with serving(data_dir) as (process, url):
+        headers = bearer(data_dir)
+        made = httpx.post(f"{url}/goals", json={"title": "Survive"}, headers=headers)
+        assert made.status_code == 201
+        server = embedded.look(data_dir)
+        assert server is not None
+        assert server.pid is not None
+        process.kill()
+        os.kill(server.pid, signal.SIGKILL)
+        with serving(data_dir) as (_, again):
+            found = httpx.get(f"{again}/goals/{made.json()['id']}", headers=headers)
+            assert found.json()["title"] == "Survive"
+
+
+def test_the_sign_in_link_works_once(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with serving(data_dir) as (process, url):
+        token = sign_in_token(process)
+        first = httpx.post(f"{url}/auth/sign-in", json={"token": token})
+        second = httpx.post(f"{url}/auth/sign-in", json={"token": token})
+    assert first.status_code == 200
+    assert second.status_code == 401
+
+
+def sign_in_token(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if found := re.search(r"#sign-in=(\S+)", line):
+            return found[1]
+    pytest.fail("no sign-in link was shown")
+
+
+@pytest.mark.parametrize(("minutes", "shown"), [(20, "20 min"), (60, "1 h"), (95, "1 h 35"), (None, "")])
+def test_durations_are_short(minutes: int | None, shown: str) -> None:
+    assert duration(minutes) == shown
