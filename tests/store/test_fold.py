@@ -85,7 +85,7 @@ async def assert_fold_is_row(tx: Transaction, entity: str, entity_id: UUID) -> S
     return history
 
 
-def _comparable(value: Any) -> Any:  # noqa: ANN401 - any JSON
+def _comparable(value: Any) -> Any:
     """Times compare as times: PostgreSQL and Python print the same moment differently."""
     try:
         return datetime.fromisoformat(value) if isinstance(value, str) and len(value) >= 25 else value
