@@ -187,7 +187,7 @@ class Turn {
 
   finish() {
     for (const { node } of this.texts.values()) node.classList.remove("partial");
-    if (!this.steps.hidden) this.steps.firstChild.textContent = `${this.steps.children.length - 1} steps`;
+    if (!this.steps.hidden) this.steps.firstChild.textContent = `${this.steps.children.length - 1} step${this.steps.children.length === 2 ? "" : "s"}`;
   }
 }
 

@@ -7,9 +7,22 @@ export function render(text) {
   const blocks = text.split(/(```[^\n]*\n[\s\S]*?(?:```|$))/);
   for (const block of blocks) {
     if (block.startsWith("```")) nodes.push(el("pre", el("code", block.replace(/^```[^\n]*\n/, "").replace(/```$/, ""))));
-    else for (const part of block.split(/\n{2,}/)) if (part.trim()) nodes.push(...paragraph(part));
+    else for (const part of block.split(/\n{2,}/)) if (part.trim()) place(nodes, part);
   }
   return nodes;
+}
+
+/** An indented part belongs to the list item above it; a list that goes on after such a part stays one list. */
+function place(nodes, part) {
+  const last = nodes.at(-1);
+  const list = /^[uo]l$/.test(last?.localName) ? last : null;
+  if (list && /^\s{2,}\S/.test(part) && !/^\s*([-*•]|\d+[.)])\s/.test(part)) {
+    list.lastElementChild.append(...paragraph(part.replace(/^\s+/gm, "")));
+    return;
+  }
+  const fresh = paragraph(part);
+  if (list && fresh[0]?.localName === list.localName) list.append(...fresh.shift().children);
+  nodes.push(...fresh);
 }
 
 function paragraph(part) {
