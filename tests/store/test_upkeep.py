@@ -103,8 +103,7 @@ def owner(urls: Urls, *statements: str) -> None:
     [
         (
             "lake",
-            "UPDATE events SET payload = '{\"changes\": {}}'"
-            " WHERE seq = (SELECT seq FROM event_log WHERE position = 2)",
+            "UPDATE events SET payload = '{\"changes\": {}}' FROM event_log l WHERE l.seq = events.seq AND position=2",
         ),
         ("log", "DELETE FROM event_log WHERE position = 3"),
         ("postgres", "DELETE FROM events WHERE seq = (SELECT seq FROM event_log WHERE position = 3)"),
