@@ -1,6 +1,7 @@
 """The page: one static document with its scripts and styles, served under a strict content security policy."""
 
 from functools import lru_cache
+from hashlib import sha256
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -36,7 +37,7 @@ def _asset(name: str) -> _Asset:
     if kind is None or "/" in name or name.startswith(".") or not place.is_file():
         raise Problem(404, "not_found", "There is no such file on this page.")
     content = place.read_bytes()
-    return _Asset(content, kind, f'"{hash(content) & 0xFFFFFFFFFFFF:x}"')
+    return _Asset(content, kind, f'"{sha256(content).hexdigest()[:16]}"')
 
 
 def _answer(request: Request, name: str) -> Response:
