@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from api.protocol import assistants, info, runs, state, threads
+from api.protocol import assistants, info, runs, state, threads, v2
 
 router = APIRouter()
-router.routes.extend([*info.routes, *assistants.routes, *threads.routes, *state.routes, *runs.routes])
+router.routes.extend([*info.routes, *assistants.routes, *threads.routes, *state.routes, *runs.routes, *v2.routes])

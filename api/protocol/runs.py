@@ -11,7 +11,7 @@ from api.bodies import decode
 from api.errors import request_id_of
 from api.protocol.common import arrive, body_of, empty, json_response, listed, page_of, run_of, thread_of
 from api.protocol.shapes import run_json
-from api.protocol.streams import run_events, wanted_events
+from api.protocol.streams import as_v1, run_events, wanted_events
 from api.runs.engine import Engine, Started
 from api.runs.intake import modes_of, uuid_text
 from api.runs.wire import dumps, is_list, is_object
@@ -168,7 +168,7 @@ async def _result(engine: Engine, caller: Principal, run: Run, after: int) -> st
     """Return the final values of a run as JSON text, or its error in `__error__`."""
     values: str | None = None
     async for batch in engine.cursor(caller, run.thread_id, after).of_run(run.run_id):
-        for frame in batch:
+        for frame in filter(None, map(as_v1, batch)):
             if frame.event == "error":
                 return f'{{"__error__":{frame.data}}}'
             if frame.event == "values" and not frame.namespace:

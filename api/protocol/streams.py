@@ -2,12 +2,18 @@
 
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+import orjson
 
 from api.runs.cursor import Cursor
+from api.runs.wire import dumps
 from api.streaming import event, joined
 from store.frames import Frame
 
 _ALWAYS = frozenset({"metadata", "error", "end"})
+_SAME_IN_V1 = frozenset({"values", "updates", "custom", "tasks"})
 _EVENTS_OF = {
     "messages-tuple": ("messages",),
     "messages": ("messages/metadata", "messages/partial", "messages/complete"),
@@ -19,6 +25,18 @@ def wanted_events(modes: Collection[str]) -> frozenset[str] | None:
     if not modes:
         return None
     return _ALWAYS.union(*(_EVENTS_OF.get(mode, (mode,)) for mode in modes))
+
+
+def as_v1(frame: Frame) -> Frame | None:
+    """Return a row as v1 shows it; rows of runs started with v2 where there is an equal, None where there is none."""
+    if not frame.event.startswith("@"):
+        return frame
+    data: Any = orjson.loads(frame.data)["data"]
+    if frame.event[1:] in _SAME_IN_V1:
+        return replace(frame, event=frame.event[1:], data=dumps(data))
+    if frame.event == "@lifecycle" and data["event"] == "running":
+        return replace(frame, event="metadata", data=dumps({key: data[key] for key in ("run_id", "attempt")}))
+    return None
 
 
 def sent(frame: Frame) -> bytes:
@@ -35,8 +53,10 @@ async def run_events(
         async for batch in batches:
             body = joined(
                 sent(frame)
-                for frame in batch
-                if (subgraphs or not frame.namespace) and (events is None or frame.event in events)
+                for frame in map(as_v1, batch)
+                if frame is not None
+                and (subgraphs or not frame.namespace)
+                and (events is None or frame.event in events)
             )
             if body:
                 yield body

@@ -21,7 +21,7 @@ from api.protocol.common import (
     wants_nothing_back,
 )
 from api.protocol.shapes import thread_json
-from api.protocol.streams import sent
+from api.protocol.streams import as_v1, sent
 from api.runs.cursor import Cursor
 from api.runs.engine import Engine
 from api.runs.intake import uuid_text
@@ -185,7 +185,7 @@ async def _thread_events(cursor: Cursor, modes: frozenset[str]) -> AsyncGenerato
     async with aclosing(cursor.follow()) as batches:
         async for batch in batches:
             parts: list[bytes] = []
-            for frame in batch:
+            for frame in filter(None, map(as_v1, batch)):
                 if frame.event == "state_update":
                     if "state_update" in modes:
                         parts.append(sent(frame))

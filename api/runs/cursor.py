@@ -66,10 +66,11 @@ class Cursor:
             async with self._database.transaction(self._caller) as tx:
                 run = await runs.get(tx, run_id)
                 rest = await frames.of_thread(tx, self._thread_id, after=self.position, limit=1)
+                said = await frames.last_of_run(tx, run_id, "end")
         except NotFound:
             return Frame(self.position, run_id, "end", "", '{"status":"interrupted"}')
         except Unavailable:
             return None
         if rest or not run.status.final:
             return None
-        return Frame(self.position, run_id, "end", "", f'{{"status":"{run.status}"}}')
+        return said or Frame(self.position, run_id, "end", "", f'{{"status":"{run.status}"}}')

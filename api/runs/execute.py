@@ -16,6 +16,7 @@ from api.runs import metrics
 from api.runs.failures import Failure, failure_of
 from api.runs.intake import command_of, context_of
 from api.runs.produce import Producer
+from api.runs.produce_v2 import ProducerV2
 from api.runs.registry import Compiled, Registry, thread_config
 from api.runs.wire import dumps, plain
 from api.runs.writer import FrameWriter, Outbox
@@ -84,18 +85,25 @@ class Attempt:
         async with self._database.transaction(SERVICE) as tx:
             seq = await frames.last_seq(tx, run.thread_id)
         outbox = Outbox(self._writer, run.lease, run.thread_id, seq)
-        outbox.add("metadata", "", dumps({"run_id": run.run_id, "attempt": run.attempt}))
-        producer = Producer(
-            frozenset(run.kwargs["stream_mode"]), subgraphs=bool(run.kwargs.get("stream_subgraphs")), emit=outbox.add
-        )
+        producer = self._producer(outbox)
+        producer.begin(run.run_id, run.graph_id, run.attempt)
         outcome = await self._drive(producer)
         if outcome is None:
             return None
+        producer.finish()
         if outcome.status is RunStatus.INTERRUPTED and self._active.cancel != "rollback":
             await self._keep_partial(producer)
         if not await outbox.drained():
             raise LeaseLost
         return await self._record(outcome, producer, outbox)
+
+    def _producer(self, outbox: Outbox) -> Producer:
+        if self._run.protocol == 2:
+            return ProducerV2(emit=outbox.add)
+        kwargs = self._run.kwargs
+        return Producer(
+            frozenset(kwargs["stream_mode"]), subgraphs=bool(kwargs.get("stream_subgraphs")), emit=outbox.add
+        )
 
     async def _drive(self, producer: Producer) -> Outcome | None:
         """Return how the graph ended; None when the run should go back to the queue."""
@@ -174,21 +182,20 @@ class Attempt:
 
     async def _keep_partial(self, producer: Producer) -> None:
         """Keep what the reader already saw of an unfinished answer, as a message that says so."""
-        texts = {key: "".join(parts) for key, parts in producer.partial.items() if any(parts)}
-        if not texts or "messages" not in self._graph.channels:
+        said = {key: (node, "".join(parts)) for key, (node, parts) in producer.partial.items() if any(parts)}
+        if not said or "messages" not in self._graph.channels:
             return
         config = thread_config(self._saver, self._run.thread_id)
         try:
             state = await self._graph.aget_state(config)
-            if not state.next:
-                return
-            messages = [
-                AIMessage(content=text, id=key, response_metadata={"partial": True, "finish_reason": "cancelled"})
-                for key, text in texts.items()
-            ]
-            await self._graph.aupdate_state(
-                {**config, "metadata": {"run_id": self._run.run_id}}, {"messages": messages}, as_node=state.next[0]
-            )
+            for key, (node, text) in said.items():
+                if node in state.next:
+                    mark = {"partial": True, "finish_reason": "cancelled"}
+                    message = AIMessage(content=text, id=key, response_metadata=mark)
+                    await self._graph.aupdate_state(
+                        {**config, "metadata": {"run_id": self._run.run_id}}, {"messages": [message]}, as_node=node
+                    )
+                    return
         except StoreError:
             raise
         except Exception:
@@ -203,11 +210,12 @@ class Attempt:
                 await checkpoints.roll_back(tx, run.thread_id, run.run_id, run.base_checkpoint_id)
         waits = producer.paused or outcome.status is not RunStatus.SUCCESS
         interrupts, standing = await self._standing(outcome) if waits else ({}, ThreadStatus.IDLE)
-        last: list[Frame] = []
         error = outcome.error.as_json() if outcome.error else None
+        words = list(producer.questions)
         if error is not None:
-            last.append(Frame(outbox.seq + 1, run.run_id, "error", "", dumps(error)))
-        last.append(Frame(outbox.seq + len(last) + 1, run.run_id, "end", "", dumps({"status": outcome.status})))
+            words.append(("error", "", dumps(error)))
+        words.append(("end", "", self._ending(outcome, interrupts)))
+        last = [Frame(outbox.seq + place, run.run_id, *word) for place, word in enumerate(words, 1)]
         async with self._database.transaction(SERVICE) as tx:
             await frames.append(tx, last, [run.lease], self._writer.sender)
             if not await runs.finish(tx, run.lease, outcome.status, error):
@@ -222,6 +230,15 @@ class Attempt:
         self._writer.publish(run.thread_id, last)
         metrics.RUNS_FINISHED.labels(run.graph_id, outcome.status).inc()
         return outcome.status
+
+    def _ending(self, outcome: Outcome, interrupts: dict[str, Any]) -> str:
+        now = time.time_ns() // 1_000_000
+        ending: dict[str, Any] = {"status": outcome.status, "graph_name": self._run.graph_id, "at": now}
+        if interrupts:
+            ending["waits"] = True
+        if outcome.error is not None:
+            ending["error"] = outcome.error.message
+        return dumps(ending)
 
     async def _standing(self, outcome: Outcome) -> tuple[dict[str, Any], ThreadStatus]:
         state = await self._graph.aget_state(thread_config(self._saver, self._run.thread_id))

@@ -20,7 +20,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import StreamMode
 
 from api.runs.registry import Compiled
-from api.runs.wire import dumps
+from api.runs.wire import dumps, is_object
 
 Emit = Callable[[str, str, str], object]
 """(event, namespace, JSON text)"""
@@ -41,10 +41,10 @@ class Producer:
         self._subgraphs = subgraphs
         self._metadata: dict[int, tuple[Mapping[str, Any], orjson.Fragment]] = {}
         self._messages: dict[str, BaseMessage] = {}
-        self.partial: dict[str, list[str]] = {}
-        """Text streamed at the root, by message id, that no finished message has replaced yet."""
-        self.paused = False
-        """The root graph stopped to ask something."""
+        self.partial: dict[str, tuple[str, list[str]]] = {}
+        """What is being said at the root: message id -> (node, pieces of text), until the message is finished."""
+        self.questions: list[tuple[str, str, str]] = []
+        """Frames that ask something. They become visible with the commit that lets them be answered, not before."""
 
     def config(self, config: RunnableConfig) -> RunnableConfig:
         """Return `config` with this producer as the place where the graph's chunks go."""
@@ -70,6 +70,16 @@ class Producer:
         async for _ in graph.astream(graph_input, self.config(config), stream_mode=[], **cast("Any", options)):
             pass
 
+    paused = False
+    """The root graph stopped to ask something."""
+
+    def begin(self, run_id: str, graph_name: str, attempt: int) -> None:  # noqa: ARG002 - v2 shows the name
+        """Emit the first frame of an attempt."""
+        self._emit("metadata", "", dumps({"run_id": run_id, "attempt": attempt}))
+
+    def finish(self) -> None:
+        """Emit what is still held back, once the graph has stopped."""
+
     def _write_custom(self, payload: object) -> None:
         if "custom" in self._modes:
             namespace = get_config().get("configurable", {})["checkpoint_ns"].split("|")[:-1]
@@ -86,15 +96,20 @@ class Producer:
         if mode == "messages":
             self._take_message("|".join(space), *payload)
             return
-        if mode == "updates" and not space and "__interrupt__" in payload:
+        asks = not space and mode in ("updates", "values") and is_object(payload) and "__interrupt__" in payload
+        if asks and mode == "updates":
             self.paused = True
-        if mode in self._modes:
+        if mode not in self._modes:
+            return
+        if asks:
+            self.questions.append((mode, "", dumps(payload)))
+        else:
             self._emit(mode, "|".join(space), dumps(payload))
 
     def _take_message(self, space: str, message: BaseMessage, metadata: Mapping[str, Any]) -> None:
         message_id = message.id or ""
         if not space:
-            self._note_partial(message_id, message)
+            self._note_partial(message_id, message, str(metadata.get("langgraph_node")))
         if isinstance(message, AIMessageChunk) and _is_phantom(message) and message_id not in self._messages:
             return
         if "messages-tuple" in self._modes:
@@ -111,9 +126,9 @@ class Producer:
         if known is None or "messages" in self._modes:
             self._messages[message_id] = message
 
-    def _note_partial(self, message_id: str, message: BaseMessage) -> None:
+    def _note_partial(self, message_id: str, message: BaseMessage, node: str) -> None:
         if isinstance(message, AIMessageChunk):
-            self.partial.setdefault(message_id, []).append(message.text)
+            self.partial.setdefault(message_id, (node, []))[1].append(message.text)
         elif isinstance(message, AIMessage):
             self.partial.pop(message_id, None)
 

@@ -18,7 +18,7 @@ from api.services import open_tokens
 from api.settings import Settings
 from store.database import Database
 from store.principal import Principal
-from tests.api.protocol.graphs import all_graphs
+from tests.api.protocol.graphs import Gate, all_graphs
 
 
 @dataclass
@@ -45,9 +45,15 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-def graphs() -> dict[str, Any]:
+def gate() -> Gate:
+    """Holds the runs of `held_echo` and `held_steps`."""
+    return Gate()
+
+
+@pytest.fixture
+def graphs(gate: Gate) -> dict[str, Any]:
     """What the service serves; override to serve something else."""
-    return all_graphs()
+    return all_graphs(gate)
 
 
 @pytest.fixture

@@ -19,10 +19,23 @@ from typing_extensions import TypedDict
 from graphs.context import LearnerContext
 
 
-class Words(BaseChatModel):
-    """Says the words of the last message, one chunk each, in upper case."""
+class Gate:
+    """Holds graphs at a known place until the test lets them go."""
 
-    pause: float = 0.0
+    def __init__(self) -> None:
+        self.reached = asyncio.Event()
+        self.open = asyncio.Event()
+
+    async def pass_through(self) -> None:
+        """Say that the place is reached, and wait there."""
+        self.reached.set()
+        await self.open.wait()
+
+
+class Words(BaseChatModel):
+    """Says the words of the last message, one chunk each, in upper case; with a gate it waits there after three."""
+
+    gate: Any = None
 
     @property
     def _llm_type(self) -> str:
@@ -36,7 +49,7 @@ class Words(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,  # noqa: ANN401 - the parent's signature
+        **kwargs: Any,
     ) -> ChatResult:
         return ChatResult(generations=[ChatGeneration(message=AIMessage("".join(self._words(messages))))])
 
@@ -45,7 +58,7 @@ class Words(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,  # noqa: ANN401 - the parent's signature
+        **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         for word in self._words(messages):
             yield ChatGenerationChunk(message=AIMessageChunk(content=word))
@@ -55,10 +68,11 @@ class Words(BaseChatModel):
         messages: list[BaseMessage],
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
-        **kwargs: Any,  # noqa: ANN401 - the parent's signature
+        **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        for word in self._words(messages):
-            await asyncio.sleep(self.pause)
+        for place, word in enumerate(self._words(messages)):
+            if place == 3 and self.gate is not None:
+                await self.gate.pass_through()
             chunk = ChatGenerationChunk(message=AIMessageChunk(content=word))
             if run_manager is not None:
                 await run_manager.on_llm_new_token(word, chunk=chunk)
@@ -71,9 +85,9 @@ class Chat(TypedDict):
     messages: Annotated[list[AnyMessage], add_messages]
 
 
-def echo(pause: float = 0.0) -> StateGraph[Any, Any, Any, Any]:
+def echo(gate: Gate | None = None) -> StateGraph[Any, Any, Any, Any]:
     """Answer with the words of the question."""
-    model = Words(pause=pause)
+    model = Words(gate=gate)
 
     async def answer(state: Chat) -> dict[str, Any]:
         get_stream_writer()({"about": "to answer"})
@@ -124,11 +138,12 @@ class Steps(TypedDict):
     taken: Annotated[list[int], operator.add]
 
 
-def steps(pause: float = 0.0) -> StateGraph[Any, Any, Any, Any]:
-    """Take as many steps as wanted, each its own checkpoint."""
+def steps(gate: Gate | None = None) -> StateGraph[Any, Any, Any, Any]:
+    """Take as many steps as wanted, each its own checkpoint; with a gate the third one waits there."""
 
     async def step(state: Steps) -> dict[str, Any]:
-        await asyncio.sleep(pause)
+        if gate is not None and len(state["taken"]) == 2:
+            await gate.pass_through()
         if state["wanted"] < 0:
             raise ValueError("secret-text of the graph")
         return {"taken": [len(state["taken"])]}
@@ -153,13 +168,13 @@ def nested() -> StateGraph[Any, Any, Any, Any]:
     return builder
 
 
-def all_graphs() -> dict[str, StateGraph[Any, Any, Any, Any]]:
+def all_graphs(gate: Gate) -> dict[str, StateGraph[Any, Any, Any, Any]]:
     """Everything the tests serve."""
     return {
         "echo": echo(),
-        "slow_echo": echo(0.05),
+        "held_echo": echo(gate),
         "approval": approval(),
         "steps": steps(),
-        "slow_steps": steps(0.1),
+        "held_steps": steps(gate),
         "nested": nested(),
     }

@@ -1,0 +1,116 @@
+"""How rows of the log become v2 envelopes: one row, one envelope, the same `seq` on every connection."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from api.runs.cursor import Cursor
+from api.runs.intake import many
+from api.runs.wire import dumps, is_list, is_object
+from api.streaming import event, joined
+from store.errors import Invalid
+from store.frames import Frame
+
+CHANNELS = frozenset({"values", "updates", "checkpoints", "messages", "tools", "custom", "lifecycle", "input", "tasks"})
+_FROM_V1 = frozenset({"values", "updates", "custom"})
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What one connection wants to see."""
+
+    channels: frozenset[str]
+    namespaces: tuple[tuple[str, ...], ...] = ((),)
+    depth: int | None = None
+
+    def takes(self, method: str, frame: Frame) -> bool:
+        """Whether an envelope passes."""
+        channel = "input" if method == "input.requested" else method
+        if channel not in self.channels and not (channel == "custom" and self._named(frame)):
+            return False
+        space = tuple(frame.namespace.split("|")) if frame.namespace else ()
+        return any(
+            space[: len(prefix)] == prefix and (self.depth is None or len(space) - len(prefix) <= self.depth)
+            for prefix in self.namespaces
+        )
+
+    def _named(self, frame: Frame) -> bool:
+        names = {channel[7:] for channel in self.channels if channel.startswith("custom:")}
+        if not names:
+            return False
+        body = orjson.loads(frame.data)
+        data = body.get("data") if frame.event == "@custom" else body
+        return is_object(data) and data.get("name") in names
+
+
+def filter_of(body: dict[str, Any]) -> Filter:
+    """Return the filter a request describes; raises Invalid."""
+    channels = many(body.get("channels"))
+    if not channels:
+        raise Invalid("'channels' must name at least one channel.")
+    for channel in channels:
+        if channel not in CHANNELS and not (channel.startswith("custom:") and len(channel) > 7):
+            raise Invalid(f"Unknown channel {channel!r}. Choose from: {', '.join(sorted(CHANNELS))}, custom:<name>.")
+    depth: object = body.get("depth")
+    if depth is not None and (not isinstance(depth, int) or depth < 0):
+        raise Invalid("'depth' must be a whole number.")
+    return Filter(frozenset(channels), _namespaces(body.get("namespaces")), depth)
+
+
+def _namespaces(value: object) -> tuple[tuple[str, ...], ...]:
+    if value is None:
+        return ((),)
+    if not is_list(value) or not all(is_list(path) for path in value):
+        raise Invalid("'namespaces' must be a list of lists of names.")
+    return tuple(tuple(str(part) for part in path) for path in value if is_list(path)) or ((),)
+
+
+def envelope(frame: Frame) -> tuple[str, str] | None:
+    """Return (method, params as JSON text) of a row, or None for rows that only v1 shows."""
+    if frame.event.startswith("@"):
+        return frame.event[1:], frame.data
+    if frame.event == "end":
+        return "lifecycle", _ended(orjson.loads(frame.data))
+    if frame.event == "metadata":
+        return "lifecycle", '{"namespace":[],"timestamp":0,"data":{"event":"running"}}'
+    if frame.event in _FROM_V1:
+        space = dumps(frame.namespace.split("|") if frame.namespace else [])
+        return frame.event, f'{{"namespace":{space},"timestamp":0,"data":{frame.data}}}'
+    return None
+
+
+def _ended(ending: dict[str, Any]) -> str:
+    data: dict[str, Any] = {"event": "completed"}
+    if ending["status"] in ("error", "timeout"):
+        data = {"event": "failed", "error": ending.get("error", "The run failed.")}
+    elif ending["status"] == "interrupted":
+        # Stopped by its client. To clients "interrupted" means a question is open, and some wait for ever behind it.
+        data["reason"] = "cancelled"
+    elif ending.get("waits"):
+        data = {"event": "interrupted"}
+    if "graph_name" in ending:
+        data["graph_name"] = ending["graph_name"]
+    return dumps({"namespace": [], "timestamp": ending.get("at", 0), "data": data})
+
+
+def _shown(batch: Sequence[Frame], wanted: Filter) -> bytes:
+    parts: list[bytes] = []
+    for frame in batch:
+        found = envelope(frame)
+        if found is None or not wanted.takes(found[0], frame):
+            continue
+        method, params = found
+        head = f'{{"type":"event","event_id":"{frame.seq}","seq":{frame.seq},"method":"{method}","params":'
+        parts.append(event(method, f"{head}{params}}}", frame.seq))
+    return joined(parts)
+
+
+async def thread_events(cursor: Cursor, wanted: Filter) -> AsyncGenerator[bytes]:
+    """Yield the envelopes of a thread for ever."""
+    async with aclosing(cursor.follow()) as batches:
+        async for batch in batches:
+            if body := _shown(batch, wanted):
+                yield body

@@ -1,0 +1,137 @@
+"""The second protocol: commands go in by one route, everything a thread says comes out of another."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from api.errors import Problem, request_id_of
+from api.protocol.common import arrive, body_of, json_response, thread_of
+from api.protocol.envelopes import filter_of, thread_events
+from api.runs.engine import ANSWERED, Engine, Started
+from api.runs.intake import checkpoint_of
+from api.runs.wire import is_list, is_object
+from api.streaming import EventStream
+from store import threads
+from store.errors import Conflict, Invalid, NotFound, StoreError, Unavailable
+from store.principal import Principal
+
+
+class CommandRefused(Exception):
+    """A command that cannot be carried out; the client gets the code and the text in a 200."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+async def commands(request: Request) -> Response:
+    """Carry out one command."""
+    engine, caller = await arrive(request)
+    thread_id = thread_of(request)
+    body = await body_of(request)
+    number, method = body.get("id"), body.get("method")
+    params: object = body.get("params") or {}
+    if not isinstance(number, int) or not isinstance(method, str) or not is_object(params):
+        raise Problem(400, "malformed_command", "A command is an object with a whole-number id, a method and params.")
+    try:
+        started = await _carry_out(engine, caller, thread_id, method, params, request_id_of(request.scope))
+    except CommandRefused as refused:
+        return json_response({"type": "error", "id": number, "error": refused.code, "message": str(refused)})
+    except Unavailable:
+        raise
+    except Conflict as error:
+        code = "no_such_interrupt" if str(error) == ANSWERED else "invalid_argument"
+        return json_response({"type": "error", "id": number, "error": code, "message": str(error)})
+    except StoreError as error:
+        return json_response({"type": "error", "id": number, "error": "invalid_argument", "message": str(error)})
+    result = {"run_id": started.run.run_id} if method == "run.start" else {}
+    reply = {"type": "success", "id": number, "result": result, "meta": {"applied_through_seq": started.after}}
+    return json_response(reply)
+
+
+async def _carry_out(
+    engine: Engine, caller: Principal, thread_id: str, method: str, params: dict[str, Any], request_id: str | None
+) -> Started:
+    if method == "run.start":
+        body = await _start_body(engine, caller, thread_id, params)
+    elif method == "input.respond":
+        body = await _respond_body(engine, caller, thread_id, params)
+    elif method.startswith(("subscription.", "agent.", "state.", "input.")):
+        raise CommandRefused("not_supported", f"'{method}' is not offered over HTTP; use the REST routes.")
+    else:
+        raise CommandRefused("unknown_command", f"Unknown command '{method}'.")
+    return await engine.start_run(caller, body, thread_id, protocol=2, request_id=request_id)
+
+
+async def _start_body(engine: Engine, caller: Principal, thread_id: str, params: dict[str, Any]) -> dict[str, Any]:
+    """Return the body of a run. On a thread that waits for an answer, an input is that answer."""
+    body: dict[str, Any] = {
+        "assistant_id": params.get("assistant_id"),
+        "input": params.get("input"),
+        "config": params.get("config"),
+        "metadata": params.get("metadata"),
+        "multitask_strategy": params.get("multitaskStrategy") or params.get("multitask_strategy"),
+        "if_not_exists": "create",
+    }
+    if body["input"] is not None and "checkpoint_id" not in (checkpoint_of(body) or {}):
+        try:
+            async with engine.database.transaction(caller) as tx:
+                thread = await threads.get(tx, thread_id)
+        except NotFound:
+            return body
+        if thread.interrupts:
+            body["command"] = {"resume": body.pop("input")}
+    return body
+
+
+async def _respond_body(engine: Engine, caller: Principal, thread_id: str, params: dict[str, Any]) -> dict[str, Any]:
+    answers: object = params.get("responses") or [params]
+    if not is_list(answers):
+        raise Invalid("'responses' must be a list.")
+    resume: dict[str, Any] = {}
+    for answer in answers:
+        if not is_object(answer) or not answer.get("interrupt_id"):
+            raise Invalid("An answer needs the interrupt_id of its question.")
+        resume[str(answer["interrupt_id"])] = answer.get("response")
+    async with engine.database.transaction(caller) as tx:
+        thread = await threads.get(tx, thread_id)
+    open_ids = {item["id"] for items in thread.interrupts.values() for item in items}
+    for interrupt_id in resume:
+        if interrupt_id not in open_ids:
+            text = f"Unknown or already answered question: {interrupt_id}"
+            raise CommandRefused("no_such_interrupt", text)
+    return {
+        "assistant_id": thread.graph_id,
+        "command": {"resume": resume, "update": params.get("update"), "goto": params.get("goto")},
+        "config": params.get("config"),
+        "metadata": params.get("metadata"),
+    }
+
+
+async def events(request: Request) -> ASGIApp:
+    """Stream what a thread says, from its beginning or from where the client was. A new thread's stream just waits.
+
+    Clients open it before their first command has made the thread, so an unknown id is no error; somebody else's
+    thread looks the same and stays silent for ever.
+    """
+    engine, caller = await arrive(request)
+    thread_id = thread_of(request)
+    body = await body_of(request)
+    try:
+        wanted = filter_of(body)
+    except Invalid as error:
+        raise Problem(400, "bad_filter", str(error)) from error
+    since = body.get("since") or body.get("since_event_id") or request.headers.get("last-event-id") or 0
+    after = int(since) if str(since).isdigit() else 0
+    return EventStream(
+        thread_events(engine.cursor(caller, thread_id, after), wanted), life=engine.limits.stream_seconds
+    )
+
+
+routes = [
+    Route("/threads/{thread_id}/commands", commands, methods=["POST"]),
+    Route("/threads/{thread_id}/stream/events", events, methods=["POST"]),
+]

@@ -1,0 +1,264 @@
+"""Concurrency on a thread, cancelling, rejoining: what a run may and may not do."""
+
+import asyncio
+from typing import Any, cast
+
+import httpx
+import pytest
+from langgraph_sdk.client import LangGraphClient
+
+from store.principal import Principal
+from tests.api.protocol.conftest import Service
+from tests.api.protocol.graphs import Gate
+
+
+def steps(wanted: int) -> dict[str, Any]:
+    return {"wanted": wanted, "taken": []}
+
+
+async def frames(service: Service, headers: dict[str, str], url: str, **request: Any) -> list[tuple[str, str, str]]:
+    """Read a stream to its end as (id, event, data)."""
+    found: list[tuple[str, str, str]] = []
+    async with (
+        httpx.AsyncClient(base_url=service.url, headers=headers, timeout=30) as http,
+        http.stream(request.pop("method", "GET"), url, **request) as response,
+    ):
+        assert response.status_code == 200, await response.aread()
+        event: dict[str, str] = {}
+        async for line in response.aiter_lines():
+            if not line and event:
+                found.append((event.get("id", ""), event["event"], event["data"]))
+                event = {}
+            elif line and not line.startswith(":"):
+                key, _, value = line.partition(": ")
+                event[key] = value
+    return found
+
+
+@pytest.fixture
+def headers(service: Service, learner: Principal) -> dict[str, str]:
+    return {"Authorization": f"Bearer {service.token(learner)}"}
+
+
+async def new_thread(client: LangGraphClient) -> str:
+    return (await client.threads.create())["thread_id"]
+
+
+async def test_every_cut_of_a_stream_is_rejoined_exactly(
+    service: Service, client: LangGraphClient, headers: dict[str, str]
+) -> None:
+    thread_id = await new_thread(client)
+    body = {
+        "assistant_id": "nested",
+        "input": {"messages": [{"role": "user", "content": "a b c d e f g"}]},
+        "stream_mode": ["values", "updates", "messages-tuple", "custom"],
+        "stream_subgraphs": True,
+    }
+    whole = await frames(service, headers, f"/threads/{thread_id}/runs/stream", method="POST", json=body)
+    run_id = (await client.runs.list(thread_id))[0]["run_id"]
+    ids = [int(part[0]) for part in whole]
+    assert ids == list(range(ids[0], ids[0] + len(ids)))
+    assert any(part[1].startswith("messages|inner:") for part in whole)
+    url = f"/threads/{thread_id}/runs/{run_id}/stream"
+    for cut in range(len(whole)):
+        rest = await frames(service, {**headers, "Last-Event-ID": whole[cut][0]}, url)
+        expected = whole[cut + 1 :] or [whole[-1]]  # a client that has seen it all is told again that it is over
+        assert rest == expected
+    assert await frames(service, {**headers, "Last-Event-ID": "-1"}, url) == whole
+
+
+async def test_a_live_stream_can_be_left_and_rejoined(
+    service: Service, client: LangGraphClient, headers: dict[str, str], gate: Gate
+) -> None:
+    thread_id = await new_thread(client)
+    said: dict[str, Any] = {"messages": [{"role": "user", "content": " ".join("abcdefghijklmnop")}]}
+    run = await client.runs.create(thread_id, "held_echo", input=said, stream_mode=["messages-tuple"])
+    url = f"/threads/{thread_id}/runs/{run['run_id']}/stream"
+    await gate.reached.wait()
+    seen: list[str] = []
+    last = "-1"
+    async with httpx.AsyncClient(base_url=service.url, timeout=30) as http:
+        for taken in (1, 2, 3, 4):
+            async with http.stream("GET", url, headers={**headers, "Last-Event-ID": last}) as response:
+                got = 0
+                async for line in response.aiter_lines():
+                    if line.startswith("id: "):
+                        last = line[4:]
+                        seen.append(last)
+                        got += 1
+                        if got == taken:
+                            break
+                    if len(seen) == 4:
+                        gate.open.set()
+    seen += [part[0] for part in await frames(service, {**headers, "Last-Event-ID": last}, url)]
+    whole = await frames(service, {**headers, "Last-Event-ID": "-1"}, url)
+    assert seen == [part[0] for part in whole]
+    assert whole[-1][1] == "end"
+
+
+async def test_one_thread_runs_one_at_a_time_and_keeps_every_message(client: LangGraphClient) -> None:
+    thread_id = await new_thread(client)
+    started = await asyncio.gather(
+        *(
+            client.runs.create(thread_id, "echo", input={"messages": [{"role": "user", "content": f"m{index}"}]})
+            for index in range(10)
+        )
+    )
+    for run in started:
+        await client.runs.join(thread_id, run["run_id"])
+    state = cast("Any", await client.threads.get_state(thread_id))
+    said = [message["content"] for message in state["values"]["messages"] if message["type"] == "human"]
+    assert sorted(said) == sorted(f"m{index}" for index in range(10))
+    assert len(state["values"]["messages"]) == 20
+
+
+async def test_reject_refuses_a_busy_thread_without_telling_what_it_does(client: LangGraphClient, gate: Gate) -> None:
+    thread_id = await new_thread(client)
+    run = await client.runs.create(thread_id, "held_steps", input=steps(8))
+    await gate.reached.wait()
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        await client.runs.create(thread_id, "steps", input=steps(8), multitask_strategy="reject")
+    gate.open.set()
+    assert refused.value.response.status_code == 409
+    assert "already running" in refused.value.response.text
+    assert "wanted" not in refused.value.response.text
+    await client.runs.join(thread_id, run["run_id"])
+
+
+async def test_interrupt_stops_the_older_run_and_keeps_its_steps(client: LangGraphClient, gate: Gate) -> None:
+    thread_id = await new_thread(client)
+    older = await client.runs.create(thread_id, "held_steps", input=steps(8))
+    await gate.reached.wait()
+    newer = await client.runs.create(thread_id, "steps", input=steps(5), multitask_strategy="interrupt")
+    await client.runs.join(thread_id, newer["run_id"])
+    assert (await client.runs.get(thread_id, older["run_id"]))["status"] == "interrupted"
+    assert (await client.runs.get(thread_id, newer["run_id"]))["status"] == "success"
+    state = cast("Any", await client.threads.get_state(thread_id))
+    assert state["values"]["taken"] == [0, 1, 2, 3, 4]
+
+
+async def test_rollback_removes_the_older_run_and_its_state(client: LangGraphClient, gate: Gate) -> None:
+    thread_id = await new_thread(client)
+    await client.runs.wait(thread_id, "steps", input=steps(1))
+    older = await client.runs.create(thread_id, "held_steps", input=steps(8))
+    await gate.reached.wait()
+    newer = await client.runs.create(thread_id, "steps", input=steps(3), multitask_strategy="rollback")
+    await client.runs.join(thread_id, newer["run_id"])
+    with pytest.raises(httpx.HTTPStatusError) as gone:
+        await client.runs.get(thread_id, older["run_id"])
+    assert gone.value.response.status_code == 404
+    state = cast("Any", await client.threads.get_state(thread_id))
+    assert state["values"]["taken"] == [0, 1, 2]
+    history = await client.threads.get_history(thread_id, limit=100)
+    assert all(cast("Any", past)["metadata"].get("run_id") != older["run_id"] for past in history)
+
+
+async def test_cancel_keeps_what_was_already_said(client: LangGraphClient, gate: Gate) -> None:
+    thread_id = await new_thread(client)
+    said: dict[str, Any] = {"messages": [{"role": "user", "content": "one two three four five"}]}
+    run = await client.runs.create(thread_id, "held_echo", input=said, stream_mode=["messages-tuple"])
+    await gate.reached.wait()
+    await client.runs.cancel(thread_id, run["run_id"], wait=True)
+    assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "interrupted"
+    parts = [part async for part in client.runs.join_stream(thread_id, run["run_id"], last_event_id="-1")]
+    spoken = "".join(cast("Any", part.data)[0]["content"] for part in parts if part.event == "messages")
+    assert parts[-1].event == "end"
+    state = cast("Any", await client.threads.get_state(thread_id))
+    kept = state["values"]["messages"][-1]
+    assert kept["type"] == "ai"
+    assert kept["content"] == spoken == "ONE TWO THREE "
+    assert kept["response_metadata"]["partial"] is True
+    assert (await client.threads.get(thread_id))["status"] == "idle"
+
+
+async def test_cancel_in_the_queue_and_twice(client: LangGraphClient, gate: Gate) -> None:
+    thread_id = await new_thread(client)
+    first = await client.runs.create(thread_id, "held_steps", input=steps(8))
+    second = await client.runs.create(thread_id, "held_steps", input=steps(8))
+    await client.runs.cancel(thread_id, second["run_id"], wait=True)
+    await gate.reached.wait()
+    await client.runs.cancel(thread_id, first["run_id"], wait=True)
+    assert {run["status"] for run in await client.runs.list(thread_id)} == {"interrupted"}
+    with pytest.raises(httpx.HTTPStatusError) as nothing:
+        await client.runs.cancel(thread_id, first["run_id"])
+    assert nothing.value.response.status_code == 404
+
+
+async def test_cancel_before_the_first_frame(client: LangGraphClient) -> None:
+    thread_id = await new_thread(client)
+    for _ in range(5):
+        run = await client.runs.create(thread_id, "held_steps", input=steps(8))
+        await client.runs.cancel(thread_id, run["run_id"], wait=True)
+        parts = [part.event async for part in client.runs.join_stream(thread_id, run["run_id"], last_event_id="-1")]
+        assert parts[-1] == "end"
+        assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "interrupted"
+
+
+async def test_a_dropped_socket_cancels_when_asked_to(
+    service: Service, client: LangGraphClient, headers: dict[str, str], gate: Gate
+) -> None:
+    thread_id = await new_thread(client)
+    body = {"assistant_id": "held_steps", "input": steps(100), "on_disconnect": "cancel"}
+    async with (
+        httpx.AsyncClient(base_url=service.url, headers=headers, timeout=30) as http,
+        http.stream("POST", f"/threads/{thread_id}/runs/stream", json=body),
+    ):
+        await gate.reached.wait()
+    run_id = (await client.runs.list(thread_id))[0]["run_id"]
+    await client.runs.join(thread_id, run_id)
+    assert (await client.runs.get(thread_id, run_id))["status"] == "interrupted"
+
+
+async def test_a_dropped_socket_changes_nothing_otherwise(
+    service: Service, client: LangGraphClient, headers: dict[str, str], gate: Gate
+) -> None:
+    thread_id = await new_thread(client)
+    body = {"assistant_id": "held_steps", "input": steps(4)}
+    async with (
+        httpx.AsyncClient(base_url=service.url, headers=headers, timeout=30) as http,
+        http.stream("POST", f"/threads/{thread_id}/runs/stream", json=body),
+    ):
+        await gate.reached.wait()
+    gate.open.set()
+    run_id = (await client.runs.list(thread_id))[0]["run_id"]
+    await client.runs.join(thread_id, run_id)
+    assert (await client.runs.get(thread_id, run_id))["status"] == "success"
+
+
+async def test_a_question_is_answered_once(client: LangGraphClient) -> None:
+    thread_id = await new_thread(client)
+    await client.runs.wait(thread_id, "approval", input={"topic": "rust"})
+
+    async def answer(index: int) -> int:
+        try:
+            await client.runs.wait(thread_id, "approval", command={"resume": f"yes {index}"})
+        except httpx.HTTPStatusError as refused:
+            return refused.response.status_code
+        return 200
+
+    assert sorted(await asyncio.gather(*map(answer, range(5)))) == [200, 409, 409, 409, 409]
+    log = cast("Any", await client.threads.get_state(thread_id))["values"]["log"]
+    assert len(log) == 3
+
+
+async def test_a_failing_graph_tells_nothing_of_its_inside(client: LangGraphClient) -> None:
+    thread_id = await new_thread(client)
+    parts = [part async for part in client.runs.stream(thread_id, "steps", input=steps(-1))]
+    error = [cast("Any", part.data) for part in parts if part.event == "error"]
+    assert [part.event for part in parts][-2:] == ["error", "end"]
+    assert error[0]["error"] == "ValueError"
+    assert "secret" not in str(error)
+    assert error[0]["request_id"]
+    thread = await client.threads.get(thread_id)
+    assert thread["status"] == "error"
+    assert (await client.runs.list(thread_id))[0]["status"] == "error"
+
+
+async def test_a_stateless_run_can_be_rejoined_at_its_location(service: Service, headers: dict[str, str]) -> None:
+    body = {"assistant_id": "steps", "input": steps(3)}
+    async with httpx.AsyncClient(base_url=service.url, headers=headers, timeout=30) as http:
+        response = await http.post("/runs/stream", json=body)
+        again = await http.get(response.headers["location"], headers={"Last-Event-ID": "-1"})
+        waited = await http.post("/runs/wait", json=body)
+    assert response.text == again.text
+    assert waited.json() == {"wanted": 3, "taken": [0, 1, 2]}
