@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -62,22 +64,24 @@ def serve(
     demo: Annotated[bool, typer.Option("--demo", help="Seed a demo course and stream one sample plan, once.")] = False,
     host: Annotated[str | None, typer.Option(help="Address to listen on; default HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; default PORT.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the port and the work.")] = 1,
 ) -> None:
     """Start the service, with an embedded PostgreSQL unless DATABASE_URL is set."""
     given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     settings = Settings().model_copy(update=given)
-    _configure_logs(settings)
+    configure_logs(settings)
     out.print(f"\n[bold]AI Goals Tracker[/bold] [quiet]{version('ai-goals-tracker')}[/quiet]\n")
     with ExitStack() as stack:
         listening = stack.enter_context(_listen(settings))
         login_url = _prepare(settings, stack)
+        stack.enter_context(_helpers(workers - 1, listening, login_url))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, listening, login_url, demo=demo))
         out.print("\n[quiet]Stopping ...[/quiet]")
     out.print("[ok]✓[/ok] Stopped" + (f"; everything is kept in {settings.data_dir}" if settings.embedded else ""))
 
 
-def _configure_logs(settings: Settings) -> None:
+def configure_logs(settings: Settings) -> None:
     """JSON lines for machines; on a terminal, where our own lines tell the story, only what is wrong."""
     terminal = sys.stderr.isatty()
     level = "warning" if terminal and "log_level" not in settings.model_fields_set else settings.log_level
@@ -136,6 +140,27 @@ def _prepare(settings: Settings, stack: ExitStack) -> str | None:
         applied = migrate.upgrade(owner_url)
         current.title = f"Schema made, {len(applied)} migrations" if applied else "Schema is current"
     return login_url
+
+
+@contextmanager
+def _helpers(count: int, listening: socket.socket, login_url: str | None) -> Generator[None]:
+    """Further processes that serve on the same socket; stopped, and waited for, when the block ends."""
+    command = [sys.executable, "-c", "from api.cli import main; main()", "worker", "--listen-fd"]
+    environment = {**os.environ, **({"DATABASE_URL": login_url} if login_url is not None else {})}
+    descriptor = listening.fileno()
+    started = [
+        subprocess.Popen([*command, str(descriptor)], pass_fds=[descriptor], env=environment) for _ in range(count)
+    ]
+    try:
+        yield
+    finally:
+        for helper in started:
+            helper.terminate()
+        for helper in started:
+            try:
+                helper.wait(2 * GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                helper.kill()
 
 
 async def _serve(settings: Settings, listening: socket.socket, login_url: str | None, *, demo: bool) -> None:

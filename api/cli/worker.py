@@ -1,0 +1,49 @@
+"""`goals worker`: executes runs and carries events on, without listening on any port."""
+
+import asyncio
+import signal
+import socket
+from contextlib import AsyncExitStack, ExitStack
+from typing import Annotated
+
+import typer
+
+from api.settings import Settings
+
+app = typer.Typer(help="Work without a port: runs and events.", invoke_without_command=True)
+
+
+@app.callback(invoke_without_command=True)
+def worker(
+    listen_fd: Annotated[int | None, typer.Option(hidden=True, help="Serve on this inherited socket as well.")] = None,
+) -> None:
+    """Take runs from the queue and carry events to their sinks until stopped. Start as many as you like."""
+    import uvloop
+
+    from api.cli.serve import configure_logs
+
+    settings = Settings()
+    configure_logs(settings)
+    with ExitStack() as stack, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        listening = stack.enter_context(socket.socket(fileno=listen_fd)) if listen_fd is not None else None
+        runner.run(_work(settings, listening))
+
+
+async def _work(settings: Settings, listening: socket.socket | None) -> None:
+    async with AsyncExitStack() as stack:
+        stop = asyncio.Event()
+        if listening is not None:
+            from api.cli.serve import running
+
+            service = await stack.enter_async_context(running(settings, listening))
+            await asyncio.wait(
+                {asyncio.create_task(service.stop.wait()), service.task}, return_when=asyncio.FIRST_COMPLETED
+            )
+            return
+        from api.services import open_services
+
+        loop = asyncio.get_running_loop()
+        for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(kind, stop.set)
+        await stack.enter_async_context(open_services(settings))
+        await stop.wait()
