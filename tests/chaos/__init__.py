@@ -1,0 +1,1 @@
+"""Campaigns that kill, cut and fill things while work is under way, then compare."""
