@@ -74,7 +74,7 @@ class Ranked:
     goal_id: UUID | None = None
     skill: str | None = None
     estimated_minutes: int | None = None
-    unlocks: tuple[str, ...] = ()
+    unlocks: tuple[OpenTask, ...] = ()
     type: TaskType | None = None
     status: TaskStatus | None = None
 

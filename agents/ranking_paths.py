@@ -33,10 +33,10 @@ class Paths:
         longest = self._longest[self._tasks[task_id].goal_id]
         return self._remaining[task_id] / longest if longest else 0.0
 
-    def unlocked_by(self, task_id: UUID) -> list[str]:
-        """Titles of the tasks that only wait for this one."""
+    def unlocked_by(self, task_id: UUID) -> list[OpenTask]:
+        """The tasks that only wait for this one."""
         return [
-            self._tasks[other].title
+            self._tasks[other]
             for other in self._after[task_id]
             if not [each for each in self._tasks[other].depends_on if each in self._tasks and each != task_id]
         ]

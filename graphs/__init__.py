@@ -5,10 +5,11 @@ from typing import Any
 
 from langgraph.graph import StateGraph
 
-from graphs import code_validation, goal_planning
+from graphs import code_validation, goal_planning, task_suggestion
 from graphs.deps import Deps
 
 GRAPHS: dict[str, Callable[[Deps], "StateGraph[Any, Any, Any, Any]"]] = {
     "goal_planning": goal_planning.build,
     "code_validation": code_validation.build,
+    "task_suggestion": task_suggestion.build,
 }

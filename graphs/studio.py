@@ -91,3 +91,5 @@ def _deps() -> Deps:
 
 _shared = _deps()
 goal_planning = GRAPHS["goal_planning"](_shared)
+code_validation = GRAPHS["code_validation"](_shared)
+task_suggestion = GRAPHS["task_suggestion"](_shared)

@@ -80,7 +80,7 @@ def test_a_factor_lifts_its_task_above_an_equal_one(factor: str, better: dict[st
 def test_a_task_others_wait_for_comes_first() -> None:
     best = first(task(1), task(2), task(3, depends_on=[UUID(int=2)]), mood=Mood.UNBLOCK)
     assert best.task_id == UUID(int=2)
-    assert best.unlocks == ("Task 3",)
+    assert [each.title for each in best.unlocks] == ["Task 3"]
     assert best.factors["unlocks"] > 0
     assert best.factors["critical_path"] == 1.0
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import StateGraph
 
@@ -22,6 +23,13 @@ DepsFactory = Callable[..., Deps]
 def scripted(*script: Any) -> Models:
     """One scripted model for all roles."""
     return Models(dict.fromkeys(ModelRole, ScriptedChatModel(script=list(script))))
+
+
+def seen(models: Models) -> list[list[BaseMessage]]:
+    """What a scripted model was shown, call by call."""
+    model = models.chat(ModelRole.REVIEW)
+    assert isinstance(model, ScriptedChatModel)
+    return model.seen
 
 
 def of(model: BaseChatModel) -> Models:

@@ -11,7 +11,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
 from agents.failures import FailureKind, ModelFailure
-from agents.models import ModelRole, Models, ModelSettings
+from agents.models import Models, ModelSettings
 from agents.scripted import ObedientChatModel
 from graphs import code_validation
 from graphs.deps import Deps, offline_rules, open_models
@@ -19,7 +19,7 @@ from store import mastery, snapshots, tasks
 from store.database import Database
 from store.principal import Principal
 from store.types import TaskStatus, ValidationStatus
-from tests.graphs.conftest import DepsFactory, compiled, context_of, of, scripted, thread
+from tests.graphs.conftest import DepsFactory, compiled, context_of, of, scripted, seen, thread
 from tests.graphs.learning import BETTER, BROKEN, BUGGY, GOOD, working
 from tools.context import IdentityMissing
 
@@ -34,7 +34,7 @@ async def run(deps: Deps, who: Principal, request: dict[str, Any], app: Any = No
 
 
 def reviewing(*findings: dict[str, Any], rubric: Sequence[dict[str, Any]] = (), summary: str = "") -> dict[str, Any]:
-    base = {
+    base: dict[str, Any] = {
         "severity": "actionable", "category": "clarity", "line_start": 1, "line_end": 1, "quote": "",
         "title": "Say what the mean is of", "why": "A reader cannot tell.", "evidence_ids": [], "confidence": 0.9,
     }  # fmt: skip
@@ -174,9 +174,8 @@ async def test_a_review_in_which_nothing_holds_is_asked_for_again_at_most_twice(
     snapshot = await work.hand_in(GOOD)
     models = scripted(*[reviewing({"quote": f"nowhere {n}"}) for n in range(3)])
     result = (await run(deps(models), learner, {"snapshot_id": str(snapshot.id)}))["result"]
-    seen = models.chat(ModelRole.REVIEW).seen  # pyright: ignore[reportAttributeAccessIssue]
-    assert len(seen) == 3
-    assert "quote not in the code" in seen[1][-1].text
+    assert len(seen(models)) == 3
+    assert "quote not in the code" in seen(models)[1][-1].text
     assert (result["status"], result["findings"]) == ("passed", [])
 
 
