@@ -230,7 +230,9 @@ async def remember(
     trail.results.append(result)
     trail.messages += state.get("messages") or []
     trail.spent = reading.added(trail.spent, state.get("spent") or {})
-    if result.get("status") == "failed" and trail.outcome is Outcome.FINISHED:
+    # A validation that failed the code has not failed itself.
+    unhappy = "error" if scene.sample.graph == "code_validation" else "failed"
+    if result.get("status") == unhappy and trail.outcome is Outcome.FINISHED:
         trail.outcome, trail.error = Outcome.FAILED, str(result.get("message", ""))
     snapshot = given.get("snapshot_id")
     if isinstance(snapshot, str):

@@ -130,7 +130,7 @@ def scored(sample: Sample, run: Run) -> Trial:
     kept = {
         name: ScoreSeen(value=s.value, answer=s.answer, explanation=s.explanation, details=dict(s.details))
         for name, s in scores.items()
-        if name in sample.basis or s.value is not None
+        if name in sample.basis or (s.value is not None and run.outcome is not Outcome.CRASHED)
     }
     deciding = [kept[name].value for name in sample.basis]
     passed = None if any(value is None for value in deciding) else all(value == 1.0 for value in deciding)
