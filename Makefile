@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 studio: $(STUDIO)/.installed ## the graphs in LangGraph's own development server
-	@$(STUDIO)/bin/langgraph dev --no-browser $(ARGS)
+	@STUDIO_USER="$${STUDIO_USER:-you}" $(STUDIO)/bin/langgraph dev --no-browser $(ARGS)
 
 $(STUDIO)/.installed: pyproject.toml constraints.txt constraints-studio.txt
 	@test -x $(STUDIO)/bin/python || { echo "Making $(STUDIO) ..."; "$(PYTHON)" -m venv $(STUDIO); }

@@ -20,8 +20,10 @@ from typer.testing import CliRunner, Result
 from api.cli import build
 from api.cli.cards import duration
 from api.cli.console import Trouble
-from api.settings import Settings
+from api.cli.tokens import mint
+from api.settings import Settings, given
 from store import embedded
+from store.types import Role
 from tests.postgres import Urls
 
 PATIENCE_SECONDS = 60
@@ -86,18 +88,6 @@ def answering(process: "subprocess.Popen[str]", url: str) -> str:
         except httpx.TransportError:
             time.sleep(0.1)
     pytest.fail("the service does not answer")
-
-
-def bearer(data_dir: Path, user: str = "you") -> dict[str, str]:
-    done = subprocess.run(
-        [sys.executable, "-c", "from api.cli import main; main()", "token", "--user", user],
-        env={**os.environ, "DATA_DIR": str(data_dir)},
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=data_dir.parent,
-    )
-    return {"Authorization": f"Bearer {done.stdout.strip()}"}
 
 
 def test_help_names_every_command() -> None:
@@ -202,25 +192,20 @@ def test_serve_refuses_a_port_in_use_before_it_starts_anything(alone: Path, monk
     assert not alone.exists()
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_the_service_and_its_database(tmp_path: Path, kind: signal.Signals) -> None:
+def test_the_service_shows_a_link_that_works_once_and_stops_with_its_database_on_ctrl_c(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    with serving(data_dir) as (process, _):
-        running = embedded.look(data_dir)
-        assert running is not None
-        pid = running.pid
-        process.send_signal(kind)
-        shown, _ = process.communicate(timeout=PATIENCE_SECONDS)
-        assert process.returncode == 0
-        assert "Stopped" in shown
-        assert pid is not None
-        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    with serving(data_dir) as (process, url):
+        token = sign_in_token(process)
+        assert httpx.post(f"{url}/auth/sign-in", json={"token": token}).status_code == 200
+        assert httpx.post(f"{url}/auth/sign-in", json={"token": token}).status_code == 401
+        assert_stops(process, data_dir, signal.SIGINT)
 
 
 def test_a_killed_service_comes_back_with_everything_committed(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
+    token, _ = mint(given(data_dir=data_dir), "ada", Role.LEARNER)
+    headers = {"Authorization": f"Bearer {token}"}
     with serving(data_dir) as (process, url):
-        headers = bearer(data_dir)
         made = httpx.post(f"{url}/goals", json={"title": "Survive"}, headers=headers)
         assert made.status_code == 201
         server = embedded.look(data_dir)
@@ -228,19 +213,22 @@ def test_a_killed_service_comes_back_with_everything_committed(tmp_path: Path) -
         assert server.pid is not None
         process.kill()
         os.kill(server.pid, signal.SIGKILL)
-        with serving(data_dir) as (_, again):
-            found = httpx.get(f"{again}/goals/{made.json()['id']}", headers=headers)
+        with serving(data_dir) as (again, new_url):
+            found = httpx.get(f"{new_url}/goals/{made.json()['id']}", headers=headers)
             assert found.json()["title"] == "Survive"
+            assert_stops(again, data_dir, signal.SIGTERM)
 
 
-def test_the_sign_in_link_works_once(tmp_path: Path) -> None:
-    data_dir = tmp_path / "data"
-    with serving(data_dir) as (process, url):
-        token = sign_in_token(process)
-        first = httpx.post(f"{url}/auth/sign-in", json={"token": token})
-        second = httpx.post(f"{url}/auth/sign-in", json={"token": token})
-    assert first.status_code == 200
-    assert second.status_code == 401
+def assert_stops(process: "subprocess.Popen[str]", data_dir: Path, kind: signal.Signals) -> None:
+    server = embedded.look(data_dir)
+    assert server is not None
+    pid = server.pid
+    process.send_signal(kind)
+    shown, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0
+    assert "Stopped" in shown
+    assert pid is not None
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def sign_in_token(process: "subprocess.Popen[str]") -> str:
