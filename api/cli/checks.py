@@ -63,7 +63,7 @@ async def data_directory(settings: Settings) -> Finding:
 async def postgres(settings: Settings) -> Finding:
     """Whether PostgreSQL answers, in which version, with pgvector."""
     if settings.database_url is not None:
-        return await _answers(settings.database_url.get_secret_value(), "DATABASE_URL")
+        return await _answers(settings.database_url.get_secret_value(), "DATABASE_URL", must_obey=True)
     server = embedded.look(settings.data_dir)
     if server is None:
         return Finding("postgres", State.WARN, "embedded, not running", "It starts with the service: make run")
@@ -147,22 +147,31 @@ async def examine(settings: Settings, checks: Iterable[Check] = CHECKS) -> list[
     return list(await asyncio.gather(*(check(settings) for check in checks)))
 
 
-async def _answers(url: str, where: str) -> Finding:
+async def _answers(url: str, where: str, *, must_obey: bool = False) -> Finding:
+    """Ask the server; `must_obey` finds fault with a login that row-level security does not bind."""
     try:
         connection = await psycopg.AsyncConnection.connect(url, connect_timeout=PATIENCE_SECONDS)
         async with connection:
             cursor = await connection.execute(
                 "SELECT current_setting('server_version_num')::int / 10000,"
                 " (SELECT extversion FROM pg_extension WHERE extname = 'vector'),"
-                " (SELECT default_version FROM pg_available_extensions WHERE name = 'vector')"
+                " (SELECT default_version FROM pg_available_extensions WHERE name = 'vector'),"
+                " (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user)"
             )
             row = await cursor.fetchone()
     except psycopg.Error as error:
         return Finding("postgres", State.FAIL, f"{where}: {_first_line(error)}", "Check the URL, and that it runs.")
-    version, installed, available = row or (None, None, None)
+    version, installed, available, unbound = row or (None, None, None, None)
     if available is None:
         return Finding(
             "postgres", State.FAIL, f"{where}: PostgreSQL {version} has no pgvector", "Install pgvector on that server."
+        )
+    if must_obey and unbound:
+        return Finding(
+            "postgres",
+            State.WARN,
+            f"{where} logs in as a superuser: row-level security does not bind it",
+            "Let DATABASE_URL name goals_login, and MIGRATION_DATABASE_URL the owner.",
         )
     return Finding("postgres", State.OK, f"{where}, PostgreSQL {version}, pgvector {installed or available}")
 

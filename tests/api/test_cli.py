@@ -126,6 +126,15 @@ def test_doctor_tells_an_unreachable_database_and_never_its_password(
     assert "hunter2" not in result.output
 
 
+def test_doctor_warns_of_a_login_that_row_level_security_does_not_bind(
+    urls: Urls, alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", urls.owner)
+    assert "superuser" in findings(goals("doctor", "--json"))["postgres"]["detail"]
+    monkeypatch.setenv("DATABASE_URL", urls.login)
+    assert findings(goals("doctor", "--json"))["postgres"]["state"] == "ok"
+
+
 def test_doctor_recognises_a_foreign_program_on_our_port(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "http.server", port := str(free_port()), "--bind", "127.0.0.1"],
