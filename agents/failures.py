@@ -41,29 +41,36 @@ class ModelFailure(Exception):
         self.kind = kind
 
 
+_KINDS: tuple[tuple[tuple[type[BaseException], ...], FailureKind], ...] = (
+    ((openai.APITimeoutError, httpx.TimeoutException, TimeoutError), FailureKind.TIMEOUT),
+    ((openai.RateLimitError,), FailureKind.RATE_LIMITED),
+    ((openai.AuthenticationError, openai.PermissionDeniedError), FailureKind.UNAUTHORISED),
+    ((openai.LengthFinishReasonError,), FailureKind.CUT_OFF),
+    ((openai.ContentFilterFinishReasonError,), FailureKind.REFUSED),
+    ((openai.InternalServerError,), FailureKind.UNAVAILABLE),
+    ((openai.APIResponseValidationError,), FailureKind.MALFORMED),
+    ((openai.APIStatusError,), FailureKind.REFUSED),
+    ((openai.OpenAIError, httpx.HTTPError), FailureKind.UNAVAILABLE),
+)
+"""The most telling class first; a subclass stands before its base."""
+
+
 def kind_of(error: BaseException) -> FailureKind | None:
     """Classify an error of the model libraries; None when it is not theirs."""
-    match error:
-        case ModelFailure():
-            return error.kind
-        case openai.APITimeoutError() | httpx.TimeoutException() | TimeoutError():
-            return FailureKind.TIMEOUT
-        case openai.RateLimitError():
-            return FailureKind.RATE_LIMITED
-        case openai.AuthenticationError() | openai.PermissionDeniedError():
-            return FailureKind.UNAUTHORISED
-        case openai.LengthFinishReasonError() | httpx.RemoteProtocolError() | httpx.ReadError():
-            return FailureKind.CUT_OFF
-        case openai.ContentFilterFinishReasonError():
-            return FailureKind.REFUSED
-        case openai.APIStatusError() if error.status_code < 500:
-            return FailureKind.REFUSED
-        case openai.APIResponseValidationError():
-            return FailureKind.MALFORMED
-        case openai.OpenAIError() | httpx.HTTPError():
-            return FailureKind.UNAVAILABLE
-        case _:
-            return None
+    if isinstance(error, ModelFailure):
+        return error.kind
+    found = next((kind for kinds, kind in _KINDS if isinstance(error, kinds)), None)
+    return FailureKind.CUT_OFF if found is FailureKind.UNAVAILABLE and _broke_off(error) else found
+
+
+def _broke_off(error: BaseException) -> bool:
+    """Tell whether a connection that had begun to answer was lost; the libraries wrap that more than once."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, httpx.RemoteProtocolError | httpx.ReadError):
+            return True
+        cause = cause.__cause__
+    return False
 
 
 @contextmanager

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar
 
 import httpx
 import openai
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import RunnableConfig
+from langchain_core.utils.function_calling import convert_to_openai_function
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr, ValidationError
 
@@ -105,7 +106,7 @@ class Models:
     offline: bool = False
     """True when a rule-based model stands in; results must say so."""
     clients: tuple[httpx.Client, httpx.AsyncClient] | None = None
-    _forms: dict[ModelRole, Form] = field(default_factory=dict[ModelRole, Form])
+    forms: dict[ModelRole, Form] = field(default_factory=dict[ModelRole, Form])
 
     def chat(self, role: ModelRole) -> BaseChatModel:
         """Return the model of a role for free text and tool calls; wrap its use in `failures.translated`."""
@@ -138,18 +139,21 @@ class Models:
 
     async def _ask(self, role: ModelRole, schema: type[BaseModel], messages: Sequence[BaseMessage]) -> AIMessage:
         model = self.chat_models[role]
-        form = self._forms.get(role) or (Form.JSON_SCHEMA if isinstance(model, ChatOpenAI) else Form.TOOL)
+        form = self.forms.get(role) or (Form.JSON_SCHEMA if isinstance(model, ChatOpenAI) else Form.TOOL)
         while True:
             try:
                 with translated():
                     message = await _in_form(model, schema, form, messages)
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                # The client library stumbles over answers that are not what its protocol says: a proxy's page, say.
+                raise ModelFailure(FailureKind.MALFORMED) from error
             except ModelFailure as failure:
                 lacking = isinstance(failure.__cause__, openai.BadRequestError | openai.UnprocessableEntityError)
                 if not lacking or form not in _NEXT_FORM:
                     raise
                 form = _NEXT_FORM[form]
             else:
-                self._forms[role] = form
+                self.forms[role] = form
                 return message
 
     async def aclose(self) -> None:
@@ -202,14 +206,19 @@ async def _in_form(
 ) -> AIMessage:
     config: RunnableConfig = {"tags": list(QUIET)}
     if form is Form.JSON_SCHEMA:
-        bound = cast(
-            "Runnable[Any, dict[str, Any]]",
-            model.with_structured_output(schema, method="json_schema", strict=True, include_raw=True),
-        )
-        return cast(AIMessage, (await bound.ainvoke(list(messages), config))["raw"])
+        return await model.bind(response_format=_strict_format(schema)).ainvoke(list(messages), config)
     if form is Form.TOOL:
         return await model.bind_tools([schema], tool_choice=schema.__name__).ainvoke(list(messages), config)
     return await model.ainvoke([*messages, HumanMessage(_schema_request(schema))], config)
+
+
+def _strict_format(schema: type[BaseModel]) -> dict[str, Any]:
+    # Not `with_structured_output`: that parses inside the client library, and a malformed answer is lost in there.
+    strict = convert_to_openai_function(schema, strict=True)
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": strict["name"], "schema": strict["parameters"], "strict": True},
+    }
 
 
 def _schema_request(schema: type[BaseModel]) -> str:
