@@ -1,7 +1,7 @@
 """A fake OpenAI-compatible server for respx: answers, streams, and the ways in which such a server fails."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -57,7 +57,7 @@ class CutStream(httpx.AsyncByteStream):
     def __init__(self, words: Sequence[str]) -> None:
         self.words = words
 
-    async def __aiter__(self) -> Any:
+    async def __aiter__(self) -> AsyncGenerator[bytes]:
         for word in self.words:
             yield _event({"role": "assistant", "content": word}, None)
         raise httpx.RemoteProtocolError("peer closed connection without sending complete message body")

@@ -131,7 +131,7 @@ async def test_an_answer_that_stays_malformed_is_a_typed_failure(models: Models)
 async def test_failures_are_typed_retried_where_that_helps_and_say_nothing_of_the_server(
     models: Models, quick: None, reply: Any, kind: FailureKind, tries: int
 ) -> None:
-    how = {"side_effect" if isinstance(reply, Exception) else "return_value": reply}
+    how: Any = {"side_effect" if isinstance(reply, Exception) else "return_value": reply}
     route = respx.post(fake.URL).mock(**how)
     with pytest.raises(ModelFailure) as caught:
         await models.structured(ModelRole.PLAN, Count, ASK, repairs=0)
@@ -190,7 +190,11 @@ async def test_without_a_server_the_rules_answer_and_say_what_they_are() -> None
 
 async def test_the_offline_model_streams_and_loses_no_character() -> None:
     text = "Uno, dos:\n\n- tres  cuatro\n\tcinco "
-    models = open_models(ModelSettings(), {"say": lambda *_: text})
+
+    def say(_: Any, __: Any) -> str:
+        return text
+
+    models = open_models(ModelSettings(), {"say": say})
     pieces = [chunk.text async for chunk in models.chat(ModelRole.PLAN).astream([facts_message("say")])]
     assert "".join(pieces) == text
     assert len(pieces) > 5
