@@ -72,7 +72,7 @@ async def search(
     """Answer one question with a vector made beforehand, or by full text if there is none."""
     window = await open_window(tx, request, query)
     weight = lexical_weight(window.model, request.query)
-    most = max(_FIRST_CANDIDATES, 4 * request.k)
+    most = _first(request)
     while True:
         found = await _candidates(tx, request, window, query, most)
         order = ranked(found.candidates, found.weights, weight, dense=query is not None)
@@ -152,7 +152,7 @@ async def _accepted(
             return _Accepted(chosen, rows, enough=True)
     chosen = capped(standing, request.k, request.most_of_one_author, _author)
     # One wider look is enough to meet more authors; a scope of two authors has no third to find.
-    return _Accepted(chosen, rows, enough=len(chosen) == request.k and most > max(_FIRST_CANDIDATES, 4 * request.k))
+    return _Accepted(chosen, rows, enough=len(chosen) == request.k and most > _first(request))
 
 
 def _first_of_group(
@@ -169,6 +169,12 @@ def _first_of_group(
         if not chunks:
             seen.add(row.group)
     return kept
+
+
+def _first(request: SearchRequest) -> int:
+    """Return how many candidates of each kind to begin with: nearness alone needs no long list to be reordered."""
+    plain = request.mode is Mode.DENSE and not request.diversity
+    return 2 * request.k + 5 if plain else max(_FIRST_CANDIDATES, 4 * request.k)
 
 
 def _author(candidate: Candidate) -> str | None:

@@ -68,8 +68,11 @@ def lexical_weight(model: str, query: str) -> float:
 
 
 def rarity(documents: Sequence[int], rows: int) -> list[float]:
-    """Return the weight of each word from the number of chunks that have it; a word nobody has weighs nothing."""
-    return [math.log(1 + rows / n) if n else 0.0 for n in documents]
+    """Return the weight of each word from the number of chunks that have it.
+
+    A word nobody has weighs most: it is what the question is about, and sharing only the others says little.
+    """
+    return [math.log(1 + rows / max(n, 1)) for n in documents]
 
 
 def ranked(candidates: Iterable[Candidate], weights: Sequence[float], words: float, *, dense: bool) -> list[Candidate]:
