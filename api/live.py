@@ -17,6 +17,7 @@ from api.schemas.goals import GoalUpdate
 from api.schemas.tasks import TaskUpdate
 from api.services import Services
 from store import feed, goals, tasks
+from store.ending import end
 from store.errors import StoreError
 from store.event_rows import Event
 from store.principal import Origin, Principal
@@ -94,9 +95,7 @@ class LiveSession:
                     reader.result()
                     return
             finally:
-                for task in (reader, rewind):
-                    task.cancel()
-                await asyncio.gather(reader, rewind, return_exceptions=True)
+                await end((reader, rewind))
                 await stream.aclose()
 
     async def watch_token(self) -> None:

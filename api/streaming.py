@@ -13,6 +13,7 @@ from contextlib import aclosing, suppress
 from starlette.types import Receive, Scope, Send
 
 from api.runs import metrics
+from store.ending import end
 
 HEARTBEAT_SECONDS = 5.0
 SEND_SECONDS = 15.0
@@ -83,10 +84,8 @@ class EventStream:
             return
         finally:
             complete = finished.done() and not finished.cancelled() and finished.exception() is None
-            for task in (finished, *others):
-                task.cancel()
-            results = await asyncio.gather(finished, *others, return_exceptions=True)
-            if any(isinstance(result, TimeoutError) for result in results):
+            await end((finished, *others))
+            if any(not task.cancelled() and isinstance(task.exception(), TimeoutError) for task in (finished, *others)):
                 metrics.STREAMS_DROPPED.inc()
             if not complete and self._gone is not None:
                 await self._gone()

@@ -17,6 +17,7 @@ from store import cursors, lag
 from store.background import BackgroundLoop, service_session
 from store.broker import WINDOW, Broker
 from store.database import Database
+from store.ending import end
 from store.entity_snapshots import SnapshotSink
 from store.errors import StoreError
 from store.lake import ROLL, Forked, Lake
@@ -183,7 +184,7 @@ async def _stop(loops: Sequence[BackgroundLoop], tasks: Sequence[asyncio.Task[No
     _, late = await asyncio.wait(tasks, timeout=max(0.1, deadline - asyncio.get_running_loop().time()))
     for task in late:
         log.warning("%s did not finish in time; it goes on from its cursor at the next start", task.get_name())
-        task.cancel()
+    await end(late)
     for outcome in await asyncio.gather(*tasks, return_exceptions=True):
         if isinstance(outcome, Exception) and not isinstance(outcome, StoreError):
             log.error("An event loop had died", exc_info=outcome)

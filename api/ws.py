@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from api.dependencies import services_of
 from api.errors import Problem
 from api.live import HELLO_SECONDS, LiveSession, decoded
+from store.ending import end
 from store.principal import Principal
 
 router = APIRouter()
@@ -81,9 +82,7 @@ async def _serve(session: LiveSession) -> None:
         elif error is not None and not isinstance(error, WebSocketDisconnect):
             await _close(session.socket, TRY_LATER, "The service cannot go on with this connection. Connect again.")
     finally:
-        for part in parts:
-            part.cancel()
-        await asyncio.gather(*parts, return_exceptions=True)
+        await end(parts)
 
 
 async def _close(socket: WebSocket, code: int, reason: str) -> None:

@@ -10,6 +10,8 @@ from typing import Final, Self
 import psycopg
 from psycopg import AsyncConnection
 
+from store.ending import end
+
 log = logging.getLogger(__name__)
 
 COMMITTED: Final = "goals_events_committed"
@@ -57,9 +59,7 @@ class Wakeups:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
 
     @contextlib.contextmanager
     def bell(self, channel: str) -> Generator[Bell]:

@@ -13,6 +13,7 @@ from api.runs.registry import Registry
 from api.runs.writer import FrameWriter
 from store import run_notices, runs
 from store.database import Database
+from store.ending import end
 from store.errors import Conflict, StoreError
 from store.principal import SERVICE
 from store.runs import LEASE_SECONDS, Run
@@ -77,9 +78,7 @@ class Worker:
                 active.stop()
             if late:
                 await asyncio.wait(late, timeout=grace)
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
+        await end(self._loops)
 
     def own(self, run: Run) -> None:
         """Execute a run this process has claimed."""
