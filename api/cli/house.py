@@ -9,7 +9,6 @@ import typer
 from api.cli.console import err, out
 from api.settings import Settings
 from store import embedded
-from store import migrate as migrations
 
 
 def owner_url(settings: Settings, stack: ExitStack) -> str:
@@ -27,6 +26,8 @@ def migrate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Bring the database to the newest schema (or to --to REVISION)."""
+    from store import migrate as migrations
+
     with ExitStack() as stack:
         url = owner_url(Settings(), stack)
         missing = migrations.pending(url)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from api.cli.console import Trouble, err, out
 from api.settings import Settings
-from store import embedded, index_build, index_check, index_models, migrate
+from store import embedded, index_build, index_check, index_models
 from store.database import Database
 from store.index_build import Progress
 from store.principal import SERVICE
@@ -68,6 +68,8 @@ async def _opened() -> AsyncGenerator[_Open]:
     async with AsyncExitStack() as stack:
         if settings.database_url is None:
             server = stack.enter_context(embedded.start(settings.data_dir))
+            from store import migrate
+
             await asyncio.to_thread(migrate.upgrade, server.owner_url)
             url, owner = server.login_url, server.owner_url
         else:

@@ -3,61 +3,25 @@
 import asyncio
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import Coroutine, Generator
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
-from typing import Annotated, NamedTuple, TextIO, cast
+from typing import Annotated, TextIO, cast
 
 import typer
-import uvicorn
-import uvloop
 from rich.rule import Rule
-from typing_extensions import override
 
-from api import logs
 from api.cli.console import Trouble, err, out, step
 from api.cli.tokens import LOCAL_USER, ensure_user
-from api.demo import show_sample
 from api.settings import Settings
-from store import embedded, migrate
+from store import embedded
 from store.types import Role
 
-GRACE_SECONDS = 10
+HELPER_GRACE_SECONDS = 20
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
-
-class Running(NamedTuple):
-    """A service that answers."""
-
-    task: "asyncio.Task[None]"
-    stop: asyncio.Event
-    """Set by a signal."""
-    flush: Callable[[], Awaitable[bool]]
-    """Brings the events so far to Parquet now."""
-
-
-class Service(uvicorn.Server):
-    """Uvicorn that tells when it is ready, and leaves signals to us: its own way would skip stopping PostgreSQL."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = asyncio.Event()
-
-    @override
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self.ready.set()
-
-    @override
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """Leave signals to `running`."""
-        yield
 
 
 def serve(
@@ -67,6 +31,8 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the port and the work.")] = 1,
 ) -> None:
     """Start the service, with an embedded PostgreSQL unless DATABASE_URL is set."""
+    import uvloop
+
     given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     settings = Settings().model_copy(update=given)
     configure_logs(settings)
@@ -83,6 +49,8 @@ def serve(
 
 def configure_logs(settings: Settings) -> None:
     """JSON lines for machines; on a terminal, where our own lines tell the story, only what is wrong."""
+    from api import logs
+
     terminal = sys.stderr.isatty()
     level = "warning" if terminal and "log_level" not in settings.model_fields_set else settings.log_level
     as_json = not terminal if settings.log_format == "auto" else settings.log_format == "json"
@@ -125,6 +93,8 @@ def _listen(settings: Settings) -> socket.socket:
 
 def _prepare(settings: Settings, stack: ExitStack) -> str | None:
     """Bring the database up and up to date; returns the runtime URL of an embedded one."""
+    from store import migrate
+
     login_url = None
     if settings.embedded:
         with step("PostgreSQL") as current:
@@ -158,13 +128,16 @@ def _helpers(count: int, listening: socket.socket, login_url: str | None) -> Gen
             helper.terminate()
         for helper in started:
             try:
-                helper.wait(2 * GRACE_SECONDS)
+                helper.wait(HELPER_GRACE_SECONDS)
             except subprocess.TimeoutExpired:
                 helper.kill()
 
 
 async def _serve(settings: Settings, listening: socket.socket, login_url: str | None, *, demo: bool) -> None:
     """Serve until a signal; on the embedded default, introduce the local user and show a sample first."""
+    from api.cli.running import first_of, running
+    from api.demo import show_sample
+
     async with running(settings, listening) as (service, stop, flush):
         sign_in = await _sign_in_link(settings, login_url) if login_url is not None else None
         if demo and login_url is not None:
@@ -174,55 +147,16 @@ async def _serve(settings: Settings, listening: socket.socket, login_url: str | 
             await first_of(stop.wait(), service)
 
 
-@asynccontextmanager
-async def running(settings: Settings, listening: socket.socket) -> AsyncGenerator[Running]:
-    """The service, answering; stopped politely when the block ends."""
-    from api.app import create_app
-
-    app = create_app(settings)
-    server = Service(
-        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS, ws="auto")
-    )
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(kind, _on_signal, server, stop)
-    with step("Service") as current:
-        task = asyncio.create_task(server.serve(sockets=[listening]), name="uvicorn")
-        if not await first_of(server.ready.wait(), task):
-            await task
-            raise Trouble("The service did not start; the lines above say why.", "`goals doctor` looks at every part.")
-        current.title = f"Serving on {settings.url}"
-    try:
-        yield Running(task, stop, app.state.services.events.flush)
-    finally:
-        server.should_exit = True
-        await task
-
-
-def _on_signal(server: Service, stop: asyncio.Event) -> None:
-    if stop.is_set():
-        server.force_exit = True
-    stop.set()
-    server.should_exit = True
-
-
 async def _or_stop(stop: asyncio.Event, work: Coroutine[None, None, None]) -> None:
     """Run `work`, unless a signal comes first; its failure is told and does not end the service."""
+    from api.cli.running import first_of
+
     task = asyncio.create_task(work, name="sample")
     if await first_of(stop.wait(), task):
         task.cancel()
         await asyncio.wait({task})
     elif (error := task.exception()) is not None:
         err.print(f"[warn]The sample plan did not work out: {error}[/warn]")
-
-
-async def first_of(event: Coroutine[None, None, object], task: "asyncio.Task[None]") -> bool:
-    """Wait for whichever comes first; True when it was the event. The task goes on."""
-    waiting = asyncio.create_task(event, name="waiting")
-    done, _ = await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    return waiting in done and task not in done
 
 
 async def _sign_in_link(settings: Settings, login_url: str) -> str | None:

@@ -1,17 +1,18 @@
 """`goals token`: a bearer token for somebody on this machine, and the local user the embedded default starts with."""
 
 import asyncio
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from api.cli.console import Trouble, out
 from api.settings import Settings
-from store import embedded, migrate, users
-from store.database import Database
-from store.errors import NotFound
+from store import embedded
 from store.principal import SERVICE, Principal
 from store.types import Role
+
+if TYPE_CHECKING:
+    from store.database import Database
 
 LOCAL_USER = "you"
 
@@ -29,8 +30,11 @@ def mint(settings: Settings, user_id: str, role: Role) -> tuple[str, int]:
     return issued.access_token, issued.expires_in
 
 
-async def ensure_user(database: Database, user_id: str, name: str, role: Role) -> None:
+async def ensure_user(database: "Database", user_id: str, name: str, role: Role) -> None:
     """Make the user unless there is one of that id."""
+    from store import users
+    from store.errors import NotFound
+
     async with database.transaction(SERVICE) as tx:
         try:
             await users.get(tx, user_id)
@@ -39,6 +43,8 @@ async def ensure_user(database: Database, user_id: str, name: str, role: Role) -
 
 
 async def _make_user(login_url: str, user_id: str, role: Role) -> None:
+    from store.database import Database
+
     async with Database(login_url, max_size=2) as database:
         await ensure_user(database, user_id, user_id, role)
 
@@ -49,6 +55,8 @@ def token(
     as_json: Annotated[bool, typer.Option("--json", help="Print token and lifetime as JSON.")] = False,
 ) -> None:
     """Print a bearer token for a user of the embedded default, valid for minutes."""
+    from store import migrate
+
     settings = Settings()
     access_token, seconds = mint(settings, user, role)
     if settings.embedded:

@@ -33,7 +33,7 @@ async def _work(settings: Settings, listening: socket.socket | None) -> None:
     async with AsyncExitStack() as stack:
         stop = asyncio.Event()
         if listening is not None:
-            from api.cli.serve import running
+            from api.cli.running import running
 
             service = await stack.enter_async_context(running(settings, listening))
             await asyncio.wait(

@@ -26,7 +26,7 @@ from store import embedded
 from store.types import Role
 from tests.postgres import Urls
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 100
 
 
 @pytest.fixture
@@ -201,6 +201,7 @@ def test_serve_refuses_a_port_in_use_before_it_starts_anything(alone: Path, monk
     assert not alone.exists()
 
 
+@pytest.mark.timeout(300)
 def test_the_service_shows_a_link_that_works_once_and_stops_with_its_database_on_ctrl_c(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     with serving(data_dir) as (process, url):
@@ -210,6 +211,7 @@ def test_the_service_shows_a_link_that_works_once_and_stops_with_its_database_on
         assert_stops(process, data_dir, signal.SIGINT)
 
 
+@pytest.mark.timeout(300)
 def test_a_killed_service_comes_back_with_everything_committed(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     token, _ = mint(given(data_dir=data_dir), "ada", Role.LEARNER)
