@@ -12,7 +12,6 @@ import numpy as np
 
 from agents.embedders_hash import HashEmbedder
 from agents.embedders_minilm import MiniLMEmbedder, WeightsMissing, weights_folder
-from agents.embedders_openai import OpenAIConfig, OpenAIEmbedder
 from store.vectors import Embedder, Vector
 
 _log = logging.getLogger(__name__)
@@ -121,6 +120,9 @@ def build(config: EmbedderConfig, shared: SharedCache | None = None) -> Embedder
     """Return the embedders this deployment can use, the best one in front; the log says when that is a poor one."""
     available: list[Embedder] = []
     if config.openai_api_key:
+        # The client library takes seconds to import; who has no key does not pay for it.
+        from agents.embedders_openai import OpenAIConfig, OpenAIEmbedder  # noqa: PLC0415
+
         available.append(OpenAIEmbedder(OpenAIConfig(config.openai_api_key, config.openai_base_url)))
     if config.offline is Offline.AUTO:
         try:

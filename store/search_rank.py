@@ -14,7 +14,7 @@ from store.vectors import Vector
 T = TypeVar("T")
 
 # Measured by bench/quality.py: the poorer the vectors, the more the words have to say.
-_WEIGHTS: Final = {"text-embedding-3-small": 0.2, "all-minilm-l6-v2": 0.3, "hash-v1": 0.6}
+_WEIGHTS: Final = {"text-embedding-3-small": 0.2, "all-minilm-l6-v2": 0.15, "hash-v1": 0.6}
 _WEIGHT_UNKNOWN: Final = 0.3
 _WEIGHT_FOREIGN_LANGUAGE: Final = 1.0
 _SPANISH = re.compile(

@@ -1,6 +1,7 @@
 """Embedders that tests can look into, and a way to index everything that is there."""
 
 from collections.abc import Callable, Sequence
+from zlib import crc32
 
 import numpy as np
 
@@ -48,7 +49,7 @@ class TopicEmbedder:
 
     def vector(self, text: str) -> Vector:
         topic = np.random.default_rng(sum(text.split(maxsplit=1)[0].encode())).normal(size=DIMENSIONS)
-        own = np.random.default_rng(abs(hash(text)) % 2**32).normal(size=DIMENSIONS)
+        own = np.random.default_rng(crc32(text.encode())).normal(size=DIMENSIONS)
         return unit((topic + own)[None, :])[0]
 
 
