@@ -1,6 +1,7 @@
 """Health: alive, ready, and the state of each part."""
 
 import asyncio
+from typing import Any
 
 import httpx
 import pytest
@@ -43,6 +44,7 @@ async def test_each_part_tells_its_state(ada: httpx.AsyncClient, anonymous: http
 
 
 async def test_every_sink_of_the_event_path_is_shown(settings: Settings, database: Database) -> None:
+    events: dict[str, Any] = {}
     async with assembled(settings, database, offline=Offline.HASH) as relaying:
         app = create_app(settings, services=relaying)
         app.state.services = relaying
