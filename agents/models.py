@@ -9,9 +9,9 @@ from typing import Any, Generic, Self, TypeVar
 
 import httpx
 import openai
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_function
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -142,11 +142,7 @@ class Models:
         form = self.forms.get(role) or (Form.JSON_SCHEMA if isinstance(model, ChatOpenAI) else Form.TOOL)
         while True:
             try:
-                with translated():
-                    message = await _in_form(model, schema, form, messages)
-            except (AttributeError, KeyError, TypeError, ValueError) as error:
-                # The client library stumbles over answers that are not what its protocol says: a proxy's page, say.
-                raise ModelFailure(FailureKind.MALFORMED) from error
+                message = await _in_form(model, schema, form, messages)
             except ModelFailure as failure:
                 lacking = isinstance(failure.__cause__, openai.BadRequestError | openai.UnprocessableEntityError)
                 if not lacking or form not in _NEXT_FORM:
@@ -204,12 +200,28 @@ def _chat_openai(settings: ModelSettings, name: str, clients: tuple[httpx.Client
 async def _in_form(
     model: BaseChatModel, schema: type[BaseModel], form: Form, messages: Sequence[BaseMessage]
 ) -> AIMessage:
-    config: RunnableConfig = {"tags": list(QUIET)}
     if form is Form.JSON_SCHEMA:
-        return await model.bind(response_format=_strict_format(schema)).ainvoke(list(messages), config)
+        return await invoke(model.bind(response_format=_strict_format(schema)), messages, quiet=True)
     if form is Form.TOOL:
-        return await model.bind_tools([schema], tool_choice=schema.__name__).ainvoke(list(messages), config)
-    return await model.ainvoke([*messages, HumanMessage(_schema_request(schema))], config)
+        return await invoke(model.bind_tools([schema], tool_choice=schema.__name__), messages, quiet=True)
+    return await invoke(model, [*messages, HumanMessage(_schema_request(schema))], quiet=True)
+
+
+async def invoke(
+    model: Runnable[LanguageModelInput, AIMessage], messages: Sequence[BaseMessage], *, quiet: bool
+) -> AIMessage:
+    """Ask a model and return its whole answer. Raises ModelFailure.
+
+    With `quiet` nothing of it is streamed, neither to the learner nor by the server.
+    """
+    try:
+        with translated():
+            if quiet:
+                return await model.bind(stream=False).ainvoke(list(messages), {"tags": list(QUIET)})
+            return await model.ainvoke(list(messages))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # The client library stumbles over answers that are not what its protocol says: a proxy's page, for one.
+        raise ModelFailure(FailureKind.MALFORMED) from error
 
 
 def _strict_format(schema: type[BaseModel]) -> dict[str, Any]:

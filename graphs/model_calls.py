@@ -7,8 +7,8 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel
 
-from agents.failures import FailureKind, ModelFailure, translated
-from agents.models import QUIET, ModelRole, Usage, usage_of
+from agents.failures import FailureKind, ModelFailure
+from agents.models import ModelRole, Usage, invoke, usage_of
 from graphs.deps import Deps
 from graphs.messages import Spent
 
@@ -50,9 +50,7 @@ async def with_tools(
     An answer that was cut off in the middle of a tool call is a failure: half a call must not be executed.
     """
     check_budget(deps, spent)
-    with translated():
-        model = deps.models.chat(role).bind_tools(tools)
-        message = await model.ainvoke(list(messages), {"tags": list(QUIET)} if quiet else None)
+    message = await invoke(deps.models.chat(role).bind_tools(tools), messages, quiet=quiet)
     if message.response_metadata.get("finish_reason") == "length":
         raise ModelFailure(FailureKind.CUT_OFF)
     if message.invalid_tool_calls and not message.tool_calls:
