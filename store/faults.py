@@ -1,5 +1,6 @@
 """Named places where a test may kill the process: `GOALS_FAULT=<point>:<n>` ends it at the n-th passage of `<point>`.
 
+`GOALS_FAULT=<point>:<n>:stop` freezes it there instead, until somebody sends SIGCONT: a leader that comes back late.
 The points are part of the code they test, so that a campaign can prove what survives a kill between any two steps.
 Without the variable a point costs one look into the environment.
 """
@@ -41,14 +42,15 @@ _passages: Counter[str] = Counter()
 
 
 def fault(point: str) -> None:
-    """Kill this process at once, without cleaning up, if the environment asks for it here."""
+    """Kill or freeze this process at once, without cleaning up, if the environment asks for it here."""
     armed = os.environ.get("GOALS_FAULT")
     if armed is None:
         return
-    name, _, count = armed.partition(":")
+    name, _, rest = armed.partition(":")
     if name not in POINTS:
         raise ValueError(f"GOALS_FAULT names no fault point: {name!r}")
     if name == point:
+        count, _, how = rest.partition(":")
         _passages[point] += 1
         if _passages[point] == int(count or 1):
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGSTOP if how == "stop" else signal.SIGKILL)

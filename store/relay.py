@@ -12,6 +12,7 @@ from store import cursors
 from store.background import BackgroundLoop, backoff
 from store.errors import StoreError
 from store.event_rows import SequencedEvent
+from store.faults import fault
 from store.wakeups import Bell
 
 __all__ = ["BatchPolicy", "PoisonEvent", "Redelivers", "Relay", "SequencedEvent", "Sink", "SinkUnavailable"]
@@ -143,6 +144,7 @@ class Relay(BackgroundLoop):
         except Exception as error:  # noqa: BLE001 - whatever a sink does must end in a retry or a parked event
             return await self._puzzled(connection, cursor, events, error)
         await cursors.advance(connection, cursor, last)
+        fault(f"{self.name}.after_cursor")
         self._count(events)
         return None
 
