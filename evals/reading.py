@@ -128,7 +128,7 @@ def suggested(seen: Seen) -> tuple[Suggested, ...]:
         Suggested(
             label=seen.labels.get(str(item.get("task_id")), "") or f"skill:{item.get('skill') or item.get('task_id')}",
             score=float(item.get("score") or 0.0),
-            factors=labelled(dict(item.get("factors") or {}), seen.labels),
+            factors=labelled({**(item.get("facts") or {}), **(item.get("factors") or {})}, seen.labels),
             reason=str(item.get("reason") or ""),
             minutes=item.get("estimated_minutes"),
             unlocks=tuple(str(labelled(_id(each), seen.labels)) for each in item.get("unlocks") or ()),

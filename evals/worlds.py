@@ -145,6 +145,8 @@ async def _learnt(database: Database, clock: Clock, world: World) -> None:
                 snapshot = await _proof(tx, skill.skill, number)
                 evidence = mastery.Evidence(skill.skill, snapshot, passed, hint_level=0, first_try=False)
                 await mastery.record(tx, evidence, clock.at)
+            await tasks.update(tx, _proof_id(skill.skill, tx, "task"), {"status": TaskStatus.COMPLETED})
+            await goals.update(tx, _proof_id(skill.skill, tx, "goal"), {"status": GoalStatus.COMPLETED})
             await tx.execute(
                 "UPDATE skill_mastery SET due_at = %s WHERE user_id = %s AND skill = %s",
                 [day(skill.due), tx.principal.user_id, skill.skill],
@@ -159,10 +161,13 @@ async def _learnt(database: Database, clock: Clock, world: World) -> None:
 
 async def _proof(tx: Transaction, skill: str, number: int) -> UUID:
     """Hand in a file in a finished goal of its own: evidence always rests on a snapshot."""
-    goal_id = id_of(f"proof of {skill} by {tx.principal.user_id}")
-    task_id = id_of(f"proof of {skill} by {tx.principal.user_id}, task")
+    goal_id, task_id = _proof_id(skill, tx, "goal"), _proof_id(skill, tx, "task")
     if number == 1:
         await goals.create(tx, NewGoal(id=goal_id, title=f"Earlier work on {skill}"))
         await tasks.create(tx, NewTask(id=task_id, goal_id=goal_id, title=f"Exercises on {skill}", skills=[skill]))
     made = await snapshots.create(tx, NewSnapshot(task_id=task_id, file_path="proof.py", content=f"# {number}\n"))
     return made.id
+
+
+def _proof_id(skill: str, tx: Transaction, noun: str) -> UUID:
+    return id_of(f"proof of {skill} by {tx.principal.user_id}, {noun}")
