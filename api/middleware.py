@@ -20,6 +20,7 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The id of the request being served, for logs."""
 
 _ACCEPTABLE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+_HOST = re.compile(rb"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 _DRAIN_LIMIT = 128 * 1024 * 1024
 
 
@@ -94,8 +95,10 @@ class FrontDoor:
         hosts = self.limits.hosts
         if "*" in hosts:
             return True
-        name = host.decode("latin-1").lower()
-        name = name[: name.find("]") + 1] if name.startswith("[") else name.partition(":")[0]
+        named = _HOST.fullmatch(host.lower())
+        if named is None:
+            return False
+        name = named[1].decode("ascii")
         return name in hosts or any(name.endswith(pattern[1:]) for pattern in hosts if pattern.startswith("*."))
 
 
