@@ -63,7 +63,7 @@ async def commit(
         raise Stale(f"This plan is more than {LIFE.days} days old.")
     async with context.transaction() as tx:
         if base is None:
-            goal_id = await _create_goal(tx, context, request, plan, draft, model)
+            goal_id = await _create_goal(tx, context, request, plan, draft, evidence, model)
             ids = {task.key: context.new_id() for task in draft.tasks}
             await _create_tasks(tx, goal_id, draft.tasks, ids, plan, evidence, offset=0)
         else:
@@ -74,7 +74,13 @@ async def commit(
 
 
 async def _create_goal(
-    tx: Transaction, context: ToolContext, request: PlanRequest, plan: Plan, draft: PlanDraft, model: str
+    tx: Transaction,
+    context: ToolContext,
+    request: PlanRequest,
+    plan: Plan,
+    draft: PlanDraft,
+    evidence: Sequence[Evidence],
+    model: str,
 ) -> UUID:
     for goal in await open_goals(tx):
         if normalised(goal.title) == normalised(draft.title):
@@ -91,6 +97,7 @@ async def _create_goal(
             "not_doing": draft.not_doing,
             "hours_per_week": request.hours_per_week,
             "planned_by": model,
+            "foreign": any(not item["mine"] for item in evidence),
         },
     )
     return (await goals.create(tx, new)).id
@@ -199,8 +206,14 @@ def _columns(task: TaskDraft, ids: Mapping[str, UUID]) -> dict[str, Any]:
     }
 
 
-def _source(item: Evidence) -> dict[str, str]:
-    return {"kind": item["kind"], "entity_id": item["entity_id"], "title": item["title"], "heading": item["heading"]}
+def _source(item: Evidence) -> dict[str, str | bool]:
+    return {
+        "kind": item["kind"],
+        "entity_id": item["entity_id"],
+        "title": item["title"],
+        "heading": item["heading"],
+        "mine": item["mine"],
+    }
 
 
 def _priority(task: TaskDraft, plan: Plan) -> Priority:

@@ -30,6 +30,7 @@ def brief(goal: Goal) -> JsonObject:
         course_id=goal.course_id,
         due_at=goal.due_at,
         version=goal.version,
+        **({"foreign": True} if goal.details.get("foreign") else {}),
     )
 
 

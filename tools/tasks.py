@@ -25,7 +25,13 @@ def brief(task: Task) -> JsonObject:
         estimated_minutes=task.estimated_minutes,
         depends_on=task.depends_on,
         due_at=task.due_at,
+        **({"foreign": True} if _foreign(task) else {}),
     )
+
+
+def _foreign(task: Task) -> bool:
+    """Tell whether its words may come from other people: a plan wrote it from material that was not the learner's."""
+    return any(not source.get("mine") for source in task.details.get("sources", []) if isinstance(source, dict))
 
 
 @verb(Effect.READ)
