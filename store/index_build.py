@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 
 from store import index_check, index_models
 from store.database import Database
-from store.index import index
+from store.index_entities import index
 from store.principal import SERVICE
 from store.search_types import SEARCHABLE
 from store.vectors import Embedder

@@ -234,12 +234,24 @@ async def test_code_is_shared_only_after_it_passed(
 
 
 async def test_an_index_in_a_model_that_is_not_at_hand_waits_and_says_what_to_do(
-    database: Database, embedder: WatchedEmbedder, make_goal: GoalFactory
+    database: Database, embedder: WatchedEmbedder, make_goal: GoalFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("store.index._MOVED_UNASKED", 0)
     await make_goal()
     await index_everything(database, TopicEmbedder())
     with pytest.raises(SinkUnavailable, match="goals index rebuild --model hash-v1"):
         await IndexSink(database, embedder).deliver([event("goal", str(UUID(int=1)), 1)])
+
+
+async def test_a_small_index_follows_the_configured_model_by_itself(
+    urls: Urls, database: Database, embedder: WatchedEmbedder, make_goal: GoalFactory
+) -> None:
+    await make_goal(title="before the key was set")
+    await index_everything(database, embedder)
+    await make_goal(title="afterwards")
+    await IndexSink(database, TopicEmbedder()).deliver(await logged(urls))
+    assert {row[0] for row in rows(urls.owner, "model, 1")} == {"topics"}
+    assert len(rows(urls.owner)) == 2
 
 
 @pytest.mark.parametrize("own_partitions", [True, False])
