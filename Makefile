@@ -1,7 +1,6 @@
 # AI Goals Tracker: `make run` starts it, `make test` proves it.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-STAMP := .venv/.installed
 STUDIO := .venv-studio
 
 .PHONY: help setup studio run test check chaos evals bench test-clients test-extension
@@ -10,13 +9,17 @@ STUDIO := .venv-studio
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## the virtual environment, with every version pinned
+setup: .venv/.installed-dev ## the virtual environment, with every version pinned
 
-$(STAMP): pyproject.toml constraints.txt
+.venv/.installed-dev: .venv/.installed
+	@.ci/install .venv dev
+	@touch $@
+
+.venv/.installed: pyproject.toml constraints.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	@test -x $(BIN)/python || { echo "Making .venv ..."; "$(PYTHON)" -m venv .venv; }
-	@.ci/install .venv dev
+	@.ci/install .venv
 	@touch $@
 
 studio: $(STUDIO)/.installed ## the graphs in LangGraph's own development server
@@ -27,7 +30,7 @@ $(STUDIO)/.installed: pyproject.toml constraints.txt constraints-studio.txt
 	@.ci/install $(STUDIO) studio
 	@touch $@
 
-run: setup ## PostgreSQL, the service and a sample plan, streamed into this terminal
+run: .venv/.installed ## PostgreSQL, the service and a sample plan, streamed into this terminal
 	@$(BIN)/goals serve --demo
 
 test: setup ## every test, with coverage
@@ -47,7 +50,7 @@ _style:
 	$(BIN)/codespell
 	$(BIN)/deptry .
 	$(BIN)/vulture
-	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --baseline .secrets.baseline
+	$(BIN)/python .ci/secrets.py
 
 chaos: setup ## kill, cut and fill things while work is under way, then compare
 	@.ci/rabbitmq

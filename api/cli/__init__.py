@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import typer
 
 from api.cli import doctor, house, plan, serve, tokens
-from api.cli.console import speaking_plainly
+from api.cli.console import err, speaking_plainly
 
 _PARTS = ("events", "index", "worker")
 
@@ -33,7 +33,10 @@ def build() -> typer.Typer:
             app.add_typer(import_module(f"api.cli.{name}").app, name=name)
     # The evals live in a room this one may not import; they announce themselves through the package metadata.
     for entry in sorted(entry_points(group="goals.commands"), key=lambda entry: entry.name):
-        app.add_typer(entry.load(), name=entry.name)
+        try:
+            app.add_typer(entry.load(), name=entry.name)
+        except ImportError as error:
+            err.print(f"[warn]goals {entry.name} is missing: {error}[/warn]")
     return app
 
 
