@@ -8,16 +8,15 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 import httpx
-import openai
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_function
-from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from agents import lean_completions
 from agents.failures import FailureKind, ModelFailure, translated
-from agents.offline import OfflineChatModel, Rule
+from agents.offline import OfflineChatModel, Rule, WordByWord
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -115,7 +114,7 @@ class Models:
     def name(self, role: ModelRole) -> str:
         """Return the name under which results record this model."""
         model = self.chat_models[role]
-        return model.model_name if isinstance(model, ChatOpenAI) else type(model).__name__
+        return str(getattr(model, "model_name", type(model).__name__))
 
     async def structured(
         self, role: ModelRole, schema: type[T], messages: Sequence[BaseMessage], *, repairs: int = 1
@@ -139,12 +138,12 @@ class Models:
 
     async def _ask(self, role: ModelRole, schema: type[BaseModel], messages: Sequence[BaseMessage]) -> AIMessage:
         model = self.chat_models[role]
-        form = self.forms.get(role) or (Form.JSON_SCHEMA if isinstance(model, ChatOpenAI) else Form.TOOL)
+        form = self.forms.get(role) or (Form.TOOL if isinstance(model, WordByWord) else Form.JSON_SCHEMA)
         while True:
             try:
                 message = await _in_form(model, schema, form, messages)
             except ModelFailure as failure:
-                lacking = isinstance(failure.__cause__, openai.BadRequestError | openai.UnprocessableEntityError)
+                lacking = getattr(failure.__cause__, "status_code", None) in (400, 422)
                 if not lacking or form not in _NEXT_FORM:
                     raise
                 form = _NEXT_FORM[form]
@@ -181,10 +180,12 @@ def open_models(
     return Models(chat_models, clients=clients)
 
 
-def _chat_openai(settings: ModelSettings, name: str, clients: tuple[httpx.Client, httpx.AsyncClient]) -> ChatOpenAI:
+def _chat_openai(settings: ModelSettings, name: str, clients: tuple[httpx.Client, httpx.AsyncClient]) -> BaseChatModel:
+    from langchain_openai import ChatOpenAI  # noqa: PLC0415 - two seconds that the offline default need not pay
+
     # The clients are given because the library's own ones speak through another HTTP package, which neither the
     # deployment's proxies nor the tests' fake server can see. A server without keys still wants the header.
-    return ChatOpenAI(
+    model = ChatOpenAI(
         model=name,
         api_key=settings.api_key or SecretStr("none"),
         base_url=settings.base_url,
@@ -195,6 +196,7 @@ def _chat_openai(settings: ModelSettings, name: str, clients: tuple[httpx.Client
         http_client=clients[0],
         http_async_client=clients[1],
     )
+    return lean_completions.install(model, clients[1])
 
 
 async def _in_form(

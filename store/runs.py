@@ -300,9 +300,10 @@ async def ask_cancel(tx: Transaction, run_id: str, action: str) -> bool:
 
 async def delete(tx: Transaction, run_id: str) -> None:
     """Remove a run and its frames; NotFound when it is not the caller's."""
-    if not await tx.execute("DELETE FROM runs WHERE run_id = %s", (run_id,)):
+    thread_id: str | None = await tx.fetch_value("DELETE FROM runs WHERE run_id = %s RETURNING thread_id", (run_id,))
+    if thread_id is None:
         raise _unknown(run_id)
-    await tx.execute("DELETE FROM run_frames WHERE run_id = %s", (run_id,))
+    await tx.execute("DELETE FROM run_frames WHERE thread_id = %s AND run_id = %s", (thread_id, run_id))
 
 
 async def counts(tx: Transaction) -> dict[str, int]:

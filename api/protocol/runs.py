@@ -146,7 +146,7 @@ async def _position(engine: Engine, caller: Principal, run: Run, last: str | Non
         return int(last)
     async with engine.database.transaction(caller) as tx:
         if last in ("-1", "-"):
-            first = await frames.first_of_run(tx, run.run_id)
+            first = await frames.first_of_run(tx, run.thread_id, run.run_id)
             return first - 1 if first is not None else (await threads.get(tx, run.thread_id)).frame_seq
         return await frames.last_seq(tx, run.thread_id)
 

@@ -66,7 +66,7 @@ class Cursor:
             async with self._database.transaction(self._caller) as tx:
                 run = await runs.get(tx, run_id)
                 rest = await frames.of_thread(tx, self._thread_id, after=self.position, limit=1)
-                said = await frames.last_of_run(tx, run_id, "end")
+                said = await frames.last_of_run(tx, self._thread_id, run_id, "end")
         except NotFound:
             return Frame(self.position, run_id, "end", "", '{"status":"interrupted"}')
         except Unavailable:

@@ -75,7 +75,6 @@ def upgrade() -> None:
         created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         PRIMARY KEY (thread_id, seq)
     );
-    CREATE INDEX run_frames_run ON run_frames (run_id, seq);
     CREATE INDEX run_frames_age ON run_frames USING brin (created_at);
 
     GRANT SELECT, INSERT, UPDATE, DELETE ON threads, runs TO goals_user, goals_service;

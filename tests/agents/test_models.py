@@ -154,7 +154,7 @@ async def test_words_stream_as_they_come(models: Models) -> None:
     respx.post(fake.URL).mock(fake.stream(["Learn", " in", " steps."]))
     with translated():
         words = [chunk.text async for chunk in models.chat(ModelRole.EXPLAIN).astream(ASK)]
-    assert [word for word in words if word] == ["Learn", " in", " steps."]
+    assert "".join(words) == "Learn in steps."
 
 
 @respx.mock
