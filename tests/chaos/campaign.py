@@ -1,5 +1,6 @@
 """Starts the processes of a campaign, and looks afterwards at what is really there, without the code under test."""
 
+import asyncio
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 import aio_pika
 import duckdb
 import psycopg
+from aio_pika.abc import AbstractIncomingMessage
 
 from store import audit
 from store.audit import Report
@@ -174,13 +176,19 @@ async def audit_of(login: str, lake: str | None) -> Report:
 async def received(rabbitmq_url: str, queue: str) -> list[int]:
     """Return the positions of all messages waiting in a queue, in order, repeats included."""
     connection = await aio_pika.connect(rabbitmq_url)
+    positions: list[int] = []
     async with connection:
         channel = await connection.channel()
         waiting = await channel.get_queue(queue)
-        positions: list[int] = []
-        while (message := await waiting.get(fail=False, no_ack=True, timeout=10)) is not None:
+        inbox: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+        await waiting.consume(inbox.put, no_ack=True)
+        while True:
+            try:
+                async with asyncio.timeout(2):
+                    message = await inbox.get()
+            except TimeoutError:
+                return positions
             positions.append(int(str(message.headers["position"])))
-    return positions
 
 
 def broker_faults(positions: list[int], last: int) -> list[str]:

@@ -146,7 +146,7 @@ async def main(config: dict[str, Any]) -> None:
             sizes = BatchPolicy(max_events=config.get("batch", BATCH), fixed_borders=True, parks=False)
             await carry(config, Lake(config["lake"]), sizes)
         case "broker":
-            broker = Broker(config["rabbitmq"], exchange=config["exchange"], confirm_seconds=2)
+            broker = Broker(config["rabbitmq"], exchange=config["exchange"], confirm_seconds=config.get("confirm", 10))
             await carry(config, broker, BatchPolicy(max_events=BATCH))
             await broker.close()
         case "sequencer":
