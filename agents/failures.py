@@ -3,9 +3,9 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import cache
 
 import httpx
-import openai
 
 
 class FailureKind(StrEnum):
@@ -41,25 +41,29 @@ class ModelFailure(Exception):
         self.kind = kind
 
 
-_KINDS: tuple[tuple[tuple[type[BaseException], ...], FailureKind], ...] = (
-    ((openai.APITimeoutError, httpx.TimeoutException, TimeoutError), FailureKind.TIMEOUT),
-    ((openai.RateLimitError,), FailureKind.RATE_LIMITED),
-    ((openai.AuthenticationError, openai.PermissionDeniedError), FailureKind.UNAUTHORISED),
-    ((openai.LengthFinishReasonError,), FailureKind.CUT_OFF),
-    ((openai.ContentFilterFinishReasonError,), FailureKind.REFUSED),
-    ((openai.InternalServerError,), FailureKind.UNAVAILABLE),
-    ((openai.APIResponseValidationError,), FailureKind.MALFORMED),
-    ((openai.APIStatusError,), FailureKind.REFUSED),
-    ((openai.OpenAIError, httpx.HTTPError), FailureKind.UNAVAILABLE),
-)
-"""The most telling class first; a subclass stands before its base."""
+@cache
+def _kinds() -> tuple[tuple[tuple[type[BaseException], ...], FailureKind], ...]:
+    """The most telling class first; a subclass stands before its base."""
+    import openai  # noqa: PLC0415 - two seconds that only a deployment with a real model should pay
+
+    return (
+        ((openai.APITimeoutError, httpx.TimeoutException, TimeoutError), FailureKind.TIMEOUT),
+        ((openai.RateLimitError,), FailureKind.RATE_LIMITED),
+        ((openai.AuthenticationError, openai.PermissionDeniedError), FailureKind.UNAUTHORISED),
+        ((openai.LengthFinishReasonError,), FailureKind.CUT_OFF),
+        ((openai.ContentFilterFinishReasonError,), FailureKind.REFUSED),
+        ((openai.InternalServerError,), FailureKind.UNAVAILABLE),
+        ((openai.APIResponseValidationError,), FailureKind.MALFORMED),
+        ((openai.APIStatusError,), FailureKind.REFUSED),
+        ((openai.OpenAIError, httpx.HTTPError), FailureKind.UNAVAILABLE),
+    )
 
 
 def kind_of(error: BaseException) -> FailureKind | None:
     """Classify an error of the model libraries; None when it is not theirs."""
     if isinstance(error, ModelFailure):
         return error.kind
-    found = next((kind for kinds, kind in _KINDS if isinstance(error, kinds)), None)
+    found = next((kind for kinds, kind in _kinds() if isinstance(error, kinds)), None)
     return FailureKind.CUT_OFF if found is FailureKind.UNAVAILABLE and _broke_off(error) else found
 
 

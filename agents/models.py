@@ -14,7 +14,6 @@ from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_function
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from agents import lean_completions
 from agents.failures import FailureKind, ModelFailure, translated
 from agents.offline import OfflineChatModel, Rule, WordByWord
 
@@ -181,7 +180,10 @@ def open_models(
 
 
 def _chat_openai(settings: ModelSettings, name: str, clients: tuple[httpx.Client, httpx.AsyncClient]) -> BaseChatModel:
-    from langchain_openai import ChatOpenAI  # noqa: PLC0415 - two seconds that the offline default need not pay
+    # Imported here: the offline default need not pay the two seconds these take.
+    from langchain_openai import ChatOpenAI  # noqa: PLC0415
+
+    from agents import lean_completions  # noqa: PLC0415
 
     # The clients are given because the library's own ones speak through another HTTP package, which neither the
     # deployment's proxies nor the tests' fake server can see. A server without keys still wants the header.
