@@ -143,8 +143,9 @@ async def _accepted(
         pool = diverse(pool, await _vectors(tx, window.model, pool), request.diversity)
     rows: dict[Key, Row] = {}
     standing: list[Candidate] = []
-    for start in range(0, len(pool), 2 * request.k):
-        step = pool[start : start + 2 * request.k]
+    together = request.k + max(4, request.k // 4)  # a few may have gone since they were indexed
+    for start in range(0, len(pool), together):
+        step = pool[start : start + together]
         rows |= await live(tx, request, window, step)
         standing += _first_of_group(step, rows, standing, chunks=request.chunks)
         chosen = capped(standing, request.k, request.most_of_one_author, _author)

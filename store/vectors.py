@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Protocol, TypeAlias
 
 import numpy as np
+import pgvector
 from numpy.typing import NDArray
 from psycopg import AsyncConnection, Connection
 from psycopg.adapt import Dumper
@@ -83,7 +84,7 @@ class VectorParameter:
     def __init__(self, vector: Vector) -> None:
         if vector.shape != (DIMENSIONS,) or not np.isfinite(vector).all():
             raise ValueError(f"A vector must have {DIMENSIONS} finite numbers.")
-        self.wire = DIMENSIONS.to_bytes(2) + b"\0\0" + vector.astype(">f4").tobytes()
+        self.wire = pgvector.Vector(vector).to_binary()
 
 
 class BitsParameter:
@@ -92,7 +93,7 @@ class BitsParameter:
     __slots__ = ("wire",)
 
     def __init__(self, vector: Vector) -> None:
-        self.wire = DIMENSIONS.to_bytes(4) + np.packbits(vector > 0).tobytes()
+        self.wire = pgvector.Bit(vector > 0).to_binary()
 
 
 class VectorsParameter:
@@ -132,4 +133,4 @@ def register_parameters(connection: AsyncConnection | Connection) -> None:
 
 def from_wire(sent: bytes) -> Vector:
     """Read what `vector_send` returns."""
-    return np.frombuffer(sent, ">f4", offset=4).astype(np.float32)
+    return pgvector.Vector.from_binary(sent).to_numpy().astype(np.float32)
