@@ -10,6 +10,8 @@ PASSING = 0.6
 """Every score of a snapshot that passed is at least this, and every other one is below: the two never overlap."""
 TESTED = 0.7
 UNREADABLE = 0.2
+UNTOLD = 0.2
+"""What is missing from a full score when none of the task's criteria could be judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +23,18 @@ class Verdict:
 
 
 def verdict(
-    findings: Sequence[Finding], *, parsed: bool, reviewed: bool, tests_passed: bool = False, empty: bool = False
+    findings: Sequence[Finding],
+    *,
+    parsed: bool,
+    reviewed: bool,
+    tests_passed: bool = False,
+    empty: bool = False,
+    untold: float = 0.0,
 ) -> Verdict:
     """Weigh the findings.
 
     `parsed`: the code was read without a syntax error. `reviewed`: a model or a full static analysis looked at it.
+    `untold`: the share of criteria that could not be judged; what nobody judged earns no points.
     `tests_passed`: all tests of the learner's own run passed; it lifts a clean score and never outweighs a finding.
     """
     essential = [each for each in findings if each.severity is Severity.ESSENTIAL]
@@ -33,7 +42,8 @@ def verdict(
         return Verdict(None, None)
     if empty:
         return Verdict(False, 0.0)
-    minor = min(1 - PASSING, sum(WEIGHTS[each.severity] for each in findings if each not in essential))
+    small = sum(WEIGHTS[each.severity] for each in findings if each not in essential)
+    minor = min(1 - PASSING, small + UNTOLD * untold)
     if not essential:
         score = 1 - minor
         return Verdict(True, round(max(score, TESTED) if tests_passed else score, 2))

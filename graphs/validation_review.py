@@ -176,6 +176,7 @@ async def weigh(deps: Deps, state: State, runtime: Runtime[LearnerContext]) -> d
         parsed=found["parsed"],
         reviewed=found["depth"] == "full" or state.get("reviewed_by") == "model",
         tests_passed=bool(tests) and all(each.status == "pass" for each in tests),
+        untold=sum(each.met == "cannot_tell" for each in checked.rubric) / max(1, len(checked.rubric)),
         empty=any(each.rule_id == "empty-submission" for each in compared.findings),
     )
     ordered = in_order(compared.findings)

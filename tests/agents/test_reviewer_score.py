@@ -56,3 +56,9 @@ def test_code_that_cannot_be_read_scores_at_most_a_fifth() -> None:
 
 def test_without_anybody_looking_there_is_no_verdict() -> None:
     assert verdict([BASE], parsed=False, reviewed=False) == Verdict(None, None)
+
+
+def test_what_nobody_could_judge_earns_no_points() -> None:
+    assert verdict([], parsed=True, reviewed=True, untold=1.0) == Verdict(True, 0.8)
+    assert verdict([], parsed=True, reviewed=True, untold=0.5) == Verdict(True, 0.9)
+    assert verdict([BASE] * 40, parsed=True, reviewed=True, untold=1.0) == Verdict(True, PASSING)

@@ -71,7 +71,7 @@ async def test_good_code_passes_and_completion_is_only_proposed(
     work = await working(database, learner)
     snapshot = await work.hand_in(GOOD)
     result = (await run(deps(offline()), learner, {"snapshot_id": str(snapshot.id)}))["result"]
-    assert (result["status"], result["score"]) == ("passed", 1.0)
+    assert (result["status"], result["score"]) == ("passed", 0.9)
     assert result["proposal"] == {
         "action": "complete_task", "task_id": str(work.task_id), "left_to_judge": ["An empty list gives 0"],
     }  # fmt: skip
@@ -163,7 +163,7 @@ async def test_a_model_is_believed_only_as_far_as_the_code_bears_it_out(
     assert [(each["source"], each["line"]) for each in result["findings"]] == [("model", 4)]
     assert len(result["provenance"]["dropped"]) == 3
     assert [each["met"] for each in result["rubric"]] == ["cannot_tell", "yes"]
-    assert (result["status"], result["score"], result["summary"]) == ("passed", 0.92, "")
+    assert (result["status"], result["score"], result["summary"]) == ("passed", 0.82, "")
     assert result["provenance"]["language_model"] is True
 
 

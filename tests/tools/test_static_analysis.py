@@ -36,6 +36,8 @@ async def test_every_planted_bug_is_found_on_its_line() -> None:
         if not any(each.rule_id == bug.rule and each.line_start == bug.line for each in analysis.findings)
     ]
     assert not missed
+    assert not [analysis.language for analysis in analyses if analysis.depth is Depth.NONE]
+    assert "analysis-partial" not in {each.rule_id for analysis in analyses for each in analysis.findings}
     assert {bug.language for bug in BUGS} == set(LANGUAGES) - {"tsx"}
 
 

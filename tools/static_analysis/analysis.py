@@ -108,7 +108,9 @@ def _strongest(hits: list[Hit]) -> list[Hit]:
 def _finding(hit: Hit, lines: list[str], locale: str) -> Finding:
     rule = rules()[hit.rule]
     first = min(max(1, hit.line), len(lines))
-    last = min(max(first, hit.end_line), len(lines))
+    while first > 1 and not lines[first - 1].strip():
+        first -= 1  # what is missing at the end of a file is missing after its last words
+    last = max(first, min(hit.end_line, len(lines))) if first == hit.line else first
     return Finding(
         rule_id=hit.rule,
         source=rule.source,

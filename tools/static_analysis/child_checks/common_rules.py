@@ -1,8 +1,8 @@
 """Rules that mean the same in every language read through tree-sitter."""
 
-import itertools
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from tree_sitter import Node
 
@@ -12,6 +12,7 @@ from .trees import Tree
 SECRET_NAME = re.compile(r"(?i)(password|passwd|secret|api_?key|access_?token|private_?key)$")
 PLACEHOLDER = re.compile(r"(?i)^\W*(|x+|\*+|change.?me|your.*|example.*|todo|test|none|null|env.*)\W*$")
 SQL = re.compile(r"(?is)\b(select\s.+\sfrom|insert\s+into|update\s.+\sset|delete\s+from)\b")
+EXTREME = re.compile(r"if\s*\(?\s*([\w.\[\]]+)\s*[<>]\s*(\w+)\s*\)?\s*\{?\s*\2\s*=\s*\1\s*;?\s*\}?\s*$")
 COMMENTS = frozenset({"comment", "line_comment", "block_comment"})
 
 
@@ -27,6 +28,8 @@ def run(tree: Tree) -> Iterator[Hit]:
         endless_loop,
         hardcoded_secret,
         sql_from_parts,
+        lost_swap,
+        extreme_from_zero,
         unfinished,
     ):
         yield from rule(tree)
@@ -52,7 +55,7 @@ def unreachable(tree: Tree) -> Iterator[Hit]:
     declarations = {"function_declaration", "function_item", "local_function_statement", "labeled_statement"}
     for block in tree.of(*tree.dialect.blocks):
         body = statements(block)
-        for before, after in itertools.pairwise(body):
+        for before, after in pairwise(body):
             if exit_of(tree, before) and after.type not in declarations and not after.type.startswith("case"):
                 yield tree.hit("unreachable-code", after)
                 break
@@ -211,6 +214,35 @@ def sql_from_parts(tree: Tree) -> Iterator[Hit]:
             and any(SQL.search(tree.text(node)) for node in tree.below(call, *tree.dialect.strings))
         ):
             yield tree.hit("sql-from-parts", call)
+
+
+def lost_swap(tree: Tree) -> Iterator[Hit]:
+    """`a = b; b = a`: the first value is gone before it is used."""
+    for block in tree.of(*tree.dialect.blocks):
+        for before, after in pairwise(statements(block)):
+            first, second = sides(tree.text(before)), sides(tree.text(after))
+            if first is not None and second is not None and first == (second[1], second[0]) and first[0] != first[1]:
+                yield tree.hit("lost-swap", after, first[0])
+
+
+def sides(text: str) -> tuple[str, str] | None:
+    """Both sides of a plain assignment of one place to another."""
+    found = re.fullmatch(r"\s*([\w.\[\]]+)\s*=\s*([\w.\[\]]+)\s*;?\s*", text) if len(text) < 200 else None
+    return (found.group(1), found.group(2)) if found else None
+
+
+def extreme_from_zero(tree: Tree) -> Iterator[Hit]:
+    """The largest of some numbers, searched from 0: among negative ones that is the answer."""
+    for branch in tree.of("if_statement", "if_expression"):
+        text = tree.text(branch)
+        found = EXTREME.match(text) if len(text) < 300 else None
+        around = tree.function_of(branch)
+        if found is None or around is None:
+            continue
+        start = re.search(rf"\b{re.escape(found.group(2))}\s*(?::=|=)\s*0\s*[;\n]", tree.text(around))
+        if start is not None:
+            line = around.start_point.row + 1 + tree.text(around).count("\n", 0, start.start())
+            yield Hit("extreme-from-zero", line, line, tree.symbol(branch), found.group(2))
 
 
 def unfinished(tree: Tree) -> Iterator[Hit]:

@@ -1,5 +1,6 @@
 """What one check reports to the parent process: places in the code, never opinions about them."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 MAX_DETAIL = 60
@@ -45,6 +46,16 @@ class Report:
     outline: Outline = field(default_factory=Outline)
     guess: str = ""
     "The language the code looks like when it does not parse as the one declared."
+
+
+def guarded(hits: Iterator[Hit]) -> Iterator[Hit]:
+    """Pass hits on; a rule that fails on this code costs its own findings, and never the whole analysis."""
+    try:
+        yield from hits
+    except RecursionError:
+        raise
+    except Exception:  # noqa: BLE001 - whatever a rule stumbles over, the learner still gets the others
+        yield Hit("analysis-partial", 1, 1)
 
 
 def short(text: str) -> str:

@@ -34,7 +34,17 @@ def dialect(name: str) -> Dialect:
 
 def run(tree: Tree) -> Iterator[Hit]:
     yield from missing_break(tree)
-    for rule in (_comparisons, _var, _missing_await, _calls, _callbacks, _const_reassigned, _for_in, _typescript):
+    for rule in (
+        _comparisons,
+        _var,
+        _missing_await,
+        _body_of_response,
+        _calls,
+        _callbacks,
+        _const_reassigned,
+        _for_in,
+        _typescript,
+    ):
         yield from rule(tree)
 
 
@@ -63,12 +73,38 @@ def _missing_await(tree: Tree) -> Iterator[Hit]:
         if not any(child.type == "async" for child in around.children):
             continue
         if above.type in {"expression_statement", "variable_declarator", "binary_expression", "template_substitution"}:
-            # a promise kept in a variable may be awaited further down
             name = tree.field(above, "name") if above.type == "variable_declarator" else ""
-            if not name or not re.search(
-                rf"await\s[^;]*\b{re.escape(name)}\b|\b{re.escape(name)}\.then", tree.text(around)
-            ):
+            if not name or not _awaited_later(name, tree.text(around)):
                 yield tree.hit("missing-await", call, tree.field(call, "function"))
+
+
+def _body_of_response(tree: Tree) -> Iterator[Hit]:
+    """`response.json()` is a promise of its own: waiting for the response does not bring its body."""
+    for call in tree.of("call_expression"):
+        around, above = tree.function_of(call), tree.parent(call)
+        owner, _, method = tree.field(call, "function").rpartition(".")
+        if method not in {"json", "text", "blob", "arrayBuffer", "formData"} or around is None or above is None:
+            continue
+        name = owner.strip("() ").removeprefix("await").strip()
+        fetched = re.search(rf"\b{re.escape(name)}\s*=\s*(await\s+)?fetch\(", tree.text(around)) if name else None
+        if (
+            fetched
+            and above.type == "variable_declarator"
+            and not _awaited_later(tree.field(above, "name"), tree.text(around))
+        ):
+            yield tree.hit("missing-await", call, method)
+
+
+def _awaited_later(name: str, text: str) -> bool:
+    """A promise kept in a variable may be waited for further down; waiting for a part of it is not that."""
+    word = re.escape(name)
+    waits = (
+        rf"await\s+{word}\b(?!\s*[.(\[])",
+        rf"Promise\.\w+\([^;]*\b{word}\b",
+        rf"\breturn\s+{word}\s*[;\n}}]",
+        rf"\b{word}\.(then|catch)\b",
+    )
+    return any(re.search(each, text) for each in waits)
 
 
 def _calls(tree: Tree) -> Iterator[Hit]:
@@ -80,7 +116,7 @@ def _calls(tree: Tree) -> Iterator[Hit]:
             yield tree.hit("markup-from-text", call, name)
         elif name.endswith(".sort") and tree.field(call, "arguments") == "()":
             yield tree.hit("default-sort", call, tree.text(call))
-    for node in tree.of("assignment_expression"):
+    for node in tree.of("assignment_expression", "augmented_assignment_expression"):
         target = tree.field(node, "left")
         value = node.child_by_field_name("right")
         if target.endswith((".innerHTML", ".outerHTML")) and value is not None and value.type != "string":
@@ -123,6 +159,11 @@ def _for_in(tree: Tree) -> Iterator[Hit]:
         tree.field(node, "name")
         for node in tree.of("variable_declarator")
         if (value := node.child_by_field_name("value")) is not None and value.type == "array"
+    }
+    arrays |= {
+        tree.field(node, "pattern") or tree.field(node, "name")
+        for node in tree.of("required_parameter", "optional_parameter", "variable_declarator")
+        if re.search(r"\[\]$|^:\s*(Readonly)?Array<", tree.field(node, "type"))
     }
     for loop in tree.of("for_in_statement"):
         over = loop.child_by_field_name("right")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tree_sitter import Language
 
 from . import common_rules, cpp_rules, csharp_rules, go_rules, java_rules, javascript_rules, outlines, rust_rules
-from .hits import Hit, Report, bounded
+from .hits import Hit, Report, bounded, guarded
 from .trees import Dialect, TooDeep, Tree
 
 MOSTLY_WRONG = 0.4
@@ -60,7 +60,7 @@ def check(code: str, language: str) -> Report:
         other = guess(code, language) if tree.error_share() >= MOSTLY_WRONG or len(errors) >= 3 else ""
         found = [Hit("wrong-language", 1, 1, "", other)] if other else errors
         return Report(depth="syntax", hits=bounded(found), outline=outlines.outline(tree), guess=other)
-    hits = [*common_rules.run(tree), *GRAMMARS[language].rules(tree)]
+    hits = [*guarded(common_rules.run(tree)), *guarded(GRAMMARS[language].rules(tree))]
     return Report(parsed=True, depth="full", hits=bounded(hits), outline=outlines.outline(tree))
 
 

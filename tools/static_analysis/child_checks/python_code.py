@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Sequence
 
 from . import languages, python_flow, python_rules, ruff_lint
-from .hits import Function, Hit, Outline, Report, bounded, short
+from .hits import Function, Hit, Outline, Report, bounded, guarded, short
 from .python_tree import Placed, placed
 
 MAX_NAMES = 400
@@ -24,7 +24,7 @@ def check(code: str) -> Report:
         return _broken(code, error)
     try:
         nodes = placed(tree)
-        hits = [*python_rules.run(nodes, code), *python_flow.run(nodes)]
+        hits = [*guarded(python_rules.run(nodes, code)), *guarded(python_flow.run(nodes))]
         shape = outline(nodes)
     except RecursionError:
         return Report(depth="syntax", hits=[Hit("too-deeply-nested", 1, 1)])

@@ -1,8 +1,8 @@
 """Rules about the way through Python code: what is never reached, never ended, never returned."""
 
 import ast
-import itertools
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from .hits import Hit, short
 from .python_tree import Placed
@@ -22,16 +22,15 @@ def run(nodes: Sequence[Placed]) -> Iterator[Hit]:
 
 
 def _at(node: ast.AST) -> Iterator[tuple[str, ast.stmt | ast.expr, str]]:
-    for body in _bodies(node):
-        for before, after in itertools.pairwise(body):
-            if leaves(before):
-                yield "unreachable-code", after, ""
-                break
+    yield from _neighbours(node)
     match node:
         case ast.While(test=ast.Constant(value=value)) if value and not _gets_out(node):
             yield "endless-loop", node, ""
         case ast.For(body=[*_, ast.If(body=then, orelse=other)]) if other:
             if len(node.body) == 1 and _returns(then) and _returns(other):
+                yield "return-in-first-round", node, ""
+        case ast.For(body=[_, *_, ast.Return()]):
+            if not any(isinstance(each, ast.Continue) for each in within(node)):
                 yield "return-in-first-round", node, ""
         case ast.FunctionDef() | ast.AsyncFunctionDef():
             yield from _function(node)
@@ -39,16 +38,59 @@ def _at(node: ast.AST) -> Iterator[tuple[str, ast.stmt | ast.expr, str]]:
             pass
 
 
+def _neighbours(node: ast.AST) -> Iterator[tuple[str, ast.stmt | ast.expr, str]]:
+    for body in _bodies(node):
+        for before, after in pairwise(body):
+            if leaves(before):
+                yield "unreachable-code", after, ""
+                break
+            first, second = _move(before), _move(after)
+            if first is not None and second is not None and first == second[::-1] and first[0] != first[1]:
+                yield "lost-swap", after, first[0]
+
+
 def _function(node: FunctionNode) -> Iterator[tuple[str, ast.stmt | ast.expr, str]]:
     own = list(within(node))
     generator = any(isinstance(each, ast.Yield | ast.YieldFrom) for each in own)
     values = [each for each in own if isinstance(each, ast.Return) and each.value is not None]
     meaningful = [each for each in values if not (isinstance(each.value, ast.Constant) and each.value.value is None)]
-    if meaningful and not generator and falls_through(node.body):
+    # a loop that always returns in its first round is told as that; the way around it is the same mistake
+    hasty = isinstance(node.body[-1], ast.For) and leaves(node.body[-1].body[-1])
+    if meaningful and not generator and not hasty and falls_through(node.body):
         yield "missing-return", node, node.name
     yield from _divisions(own)
+    yield from _extremes(own)
     if isinstance(node, ast.FunctionDef) and _always_calls(node.body, node.name) and not generator:
         yield "endless-recursion", node, node.name
+
+
+def _move(statement: ast.stmt) -> tuple[str, str] | None:
+    """Both sides of a plain assignment of one place to another."""
+    match statement:
+        case ast.Assign(targets=[ast.Name() | ast.Subscript() as left], value=ast.Name() | ast.Subscript() as right):
+            return ast.unparse(left), ast.unparse(right)
+        case _:
+            return None
+
+
+def _extremes(own: list[ast.AST]) -> Iterator[tuple[str, ast.stmt | ast.expr, str]]:
+    """The largest of some numbers, searched from 0: among negative ones that is the answer."""
+    from_zero = {
+        target.id: each
+        for each in own
+        if isinstance(each, ast.Assign) and isinstance(each.value, ast.Constant) and each.value.value == 0
+        for target in each.targets
+        if isinstance(target, ast.Name)
+    }
+    for each in own:
+        match each:
+            case ast.If(
+                test=ast.Compare(left=left, ops=[ast.Gt() | ast.Lt()], comparators=[ast.Name(id=name)]),
+                body=[ast.Assign(targets=[ast.Name(id=target)], value=value)],
+            ) if name == target and name in from_zero and ast.dump(left) == ast.dump(value):
+                yield "extreme-from-zero", from_zero[name], name
+            case _:
+                pass
 
 
 def _divisions(own: list[ast.AST]) -> Iterator[tuple[str, ast.stmt | ast.expr, str]]:

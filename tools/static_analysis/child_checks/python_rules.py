@@ -17,6 +17,7 @@ def run(nodes: Sequence[Placed], code: str) -> Iterator[Hit]:
     for node, symbol in nodes:
         for rule, where, detail in _at(node, lines):
             yield Hit(rule, where.lineno, where.lineno, symbol, short(detail))
+    yield from _typed_numbers(nodes)
     yield from _marks(lines)
 
 
@@ -72,6 +73,36 @@ def _input_arithmetic(node: ast.BinOp) -> Iterator[Found]:
     number = any(isinstance(side, ast.Constant) and isinstance(side.value, int | float) for side in sides)
     if typed and number and not isinstance(node.op, ast.Mult):
         yield "input-as-number", node, ""
+
+
+def _typed_numbers(nodes: Sequence[Placed]) -> Iterator[Hit]:
+    """A name that only ever holds what `input` returned, compared or calculated with as if it were a number."""
+    values: dict[tuple[str, str], list[ast.expr]] = {}
+    for node, symbol in nodes:
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    values.setdefault((symbol, target.id), []).append(node.value)
+    typed = {place for place, given in values.items() if all(_is_input(value) for value in given)}
+    for node, symbol in nodes:
+        match node:
+            case ast.Compare(left=left, comparators=[right]):
+                pair = (left, right)
+            case ast.BinOp(left=left, right=right, op=ast.Add() | ast.Sub() | ast.Div() | ast.FloorDiv() | ast.Pow()):
+                pair = (left, right)
+            case _:
+                continue
+        names = [(symbol, side.id) for side in pair if isinstance(side, ast.Name)]
+        if any(place in typed for place in names) and any(_is_number(side) for side in pair):
+            yield Hit("input-as-number", node.lineno, node.lineno, symbol)
+
+
+def _is_input(value: ast.expr) -> bool:
+    return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "input"
+
+
+def _is_number(side: ast.expr) -> bool:
+    return isinstance(side, ast.Constant) and type(side.value) in (int, float)
 
 
 def _loop(node: ast.For) -> Iterator[Found]:
