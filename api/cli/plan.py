@@ -65,7 +65,14 @@ async def _plan(
         raise Trouble(f"The service refused: {error}", "`goals doctor` looks for the reason.") from error
     finally:
         await client.aclose()
-    outcome = {"thread_id": thread_id, "waiting": not done, "goal_id": values.get("goal_id")}
+    result = cast("dict[str, Any]", values.get("result") or {}) if done else {}
+    outcome = {
+        "thread_id": thread_id,
+        "waiting": not done,
+        "status": result.get("status"),
+        "goal_id": result.get("goal_id"),
+        "task_ids": result.get("task_ids", {}),
+    }
     if as_json:
         out.print_json(data=outcome)
     elif not done:

@@ -208,6 +208,7 @@ def test_the_service_shows_a_link_that_works_once_and_stops_with_its_database_on
         token = sign_in_token(process)
         assert httpx.post(f"{url}/auth/sign-in", json={"token": token}).status_code == 200
         assert httpx.post(f"{url}/auth/sign-in", json={"token": token}).status_code == 401
+        assert_plans_a_goal(data_dir, url)
         assert_stops(process, data_dir, signal.SIGINT)
 
 
@@ -228,6 +229,25 @@ def test_a_killed_service_comes_back_with_everything_committed(tmp_path: Path) -
             found = httpx.get(f"{new_url}/goals/{made.json()['id']}", headers=headers)
             assert found.json()["title"] == "Survive"
             assert_stops(again, data_dir, signal.SIGTERM)
+
+
+def assert_plans_a_goal(data_dir: Path, url: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from api.cli import main; main()", "plan", "Learn to juggle", "--approve", "--json"],
+        env={**os.environ, "DATA_DIR": str(data_dir), "PUBLIC_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=data_dir.parent,
+    )
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    token, _ = mint(given(data_dir=data_dir), "you", Role.INSTRUCTOR)
+    headers = {"Authorization": f"Bearer {token}"}
+    goal = httpx.get(f"{url}/goals/{outcome['goal_id']}", headers=headers).json()
+    tasks = httpx.get(f"{url}/tasks", params={"goal_id": outcome["goal_id"]}, headers=headers).json()
+    assert "juggle" in goal["title"].lower()
+    assert {task["id"] for task in tasks["items"]} == set(outcome["task_ids"].values())
 
 
 def assert_stops(process: "subprocess.Popen[str]", data_dir: Path, kind: signal.Signals) -> None:
