@@ -22,7 +22,9 @@ from agents.embedders_hash import HashEmbedder
 from agents.models import ModelRole, Models
 from agents.offline import ToolRequest, WordByWord
 from agents.plan import Understanding
+from agents.reviewer import Review
 from agents.scripted import as_message
+from agents.suggester import Explanations
 from graphs import GRAPHS
 from graphs.context import LearnerContext
 from graphs.deps import Deps
@@ -62,6 +64,10 @@ class Fresh(WordByWord):
             )
         elif wanted == "PlanDraft":
             step = plan()
+        elif wanted == "Review":
+            step = Review(findings=[], rubric=[], summary="")
+        elif wanted == "Explanations":
+            step = Explanations(items=[])
         elif '"planner.manage"' in messages[1].text:
             done = any(isinstance(message, ToolMessage) for message in messages)
             step = "All done." if done else [ToolRequest("create_goal", {"title": title}) for title in GOALS]
@@ -148,9 +154,9 @@ async def drive(job: dict[str, Any]) -> None:
         app: Any = GRAPHS[job["graph"]](deps).compile(checkpointer=RunSaver(database, user, epoch=None))
         config = {"configurable": {"thread_id": job["thread"]}}
         context = LearnerContext(user_id=user.user_id)
-        for _ in range(4):
+        for _ in range(5):
             state = await app.aget_state(config)
-            if state.values.get("result"):
+            if state.values.get("result") and not state.next:
                 return
             given: Any = None if state.next else job["input"]
             if state.interrupts:

@@ -16,7 +16,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from store.database import Database
+from store.principal import Principal
+from store.types import Role
 from tests.chaos.effects_child import GOALS, POINTS
+from tests.graphs.learning import GOOD, working
 from tests.postgres import Urls
 
 SEED = 20261122
@@ -64,6 +68,8 @@ async def nursery(url: str) -> AsyncGenerator[Campaign]:
 SCENARIOS: dict[str, dict[str, Any]] = {
     "manage": {"graph": "goal_planning", "input": {"messages": [{"type": "human", "content": "make three goals"}]}},
     "plan": {"graph": "goal_planning", "input": {"objective": "Write a compiler"}},
+    "validate": {"graph": "code_validation", "input": {"offer_completion": True}},
+    "suggest": {"graph": "task_suggestion", "input": {"offer_start": True}},
 }
 
 
@@ -79,8 +85,19 @@ def job_of(campaign: Campaign, scenario: str, number: int, durability: str) -> d
     }
 
 
+async def prepare(job: dict[str, Any]) -> None:
+    """Give the person of a job what its graph needs to begin with: a task, and code for it."""
+    if job["graph"] == "goal_planning":
+        return
+    async with Database(job["url"], min_size=1, max_size=1) as database:
+        work = await working(database, Principal(job["user"], Role.LEARNER))
+        if job["graph"] == "code_validation":
+            await work.hand_in(GOOD)
+
+
 async def survive(campaign: Campaign, job: dict[str, Any], *deaths: dict[str, Any]) -> None:
     """Run a job through its deaths, then until it ends by itself."""
+    await prepare(job)
     for death in deaths:
         after = death.pop("after", None)
         if await campaign.job({**job, **death}, after) == 0:
@@ -99,27 +116,56 @@ def counted(url: str, job: dict[str, Any]) -> dict[str, Any]:
         tasks = connection.execute("SELECT count(*) FROM tasks WHERE user_id = %s", user).fetchone()
         events = Counter(row[0] for row in connection.execute("SELECT type FROM events WHERE user_id = %s", user))
         ledger = connection.execute("SELECT status FROM tool_ledger WHERE user_id = %s", user).fetchall()
+        learnt = connection.execute(
+            "SELECT (SELECT count(*) FROM mastery_evidence WHERE user_id = %s),"
+            " (SELECT coalesce(sum(successes + failures), 0)::int FROM skill_mastery WHERE user_id = %s),"
+            " (SELECT count(*) FROM suggestion_feedback WHERE user_id = %s)",
+            user * 3,
+        ).fetchone()
     return {
         "goals": dict(titles),
         "tasks": tasks and tasks[0],
         "events": dict(events),
         "ledger": [row[0] for row in ledger],
+        "learnt": learnt,
     }
 
 
+BEGUN = {"goal.created": 1, "task.created": 1}
 EXPECTED: dict[str, dict[str, Any]] = {
-    "manage": {"goals": dict.fromkeys(GOALS, 1), "tasks": 0, "events": {"goal.created": 3}, "ledger": ["done"] * 3},
+    "manage": {
+        "goals": dict.fromkeys(GOALS, 1),
+        "tasks": 0,
+        "events": {"goal.created": 3},
+        "ledger": ["done"] * 3,
+        "learnt": (0, 0, 0),
+    },
     "plan": {
         "goals": {"Write a compiler": 1},
         "tasks": 3,
         "events": {"goal.created": 1, "task.created": 3},
         "ledger": ["done"],
+        "learnt": (0, 0, 0),
+    },
+    "validate": {
+        "goals": {"Learn statistics": 1},
+        "tasks": 1,
+        "events": {**BEGUN, "code_snapshot.created": 1, "code_snapshot.validated": 1, "task.completed": 1},
+        "ledger": ["done"] * 2,
+        "learnt": (1, 1, 0),
+    },
+    "suggest": {
+        "goals": {"Learn statistics": 1},
+        "tasks": 1,
+        "events": {**BEGUN, "task.started": 1},
+        "ledger": ["done"],
+        "learnt": (0, 0, 1),
     },
 }
 
 
 async def campaign_of(urls: Urls, random_kills: int, each_point: int) -> Campaign:
-    """Kill at random moments and at every named point, in both scenarios and both durabilities; check every thread."""
+    """Kill at random moments and at every named point, in all scenarios and both durabilities; check every thread."""
     dice = random.Random(SEED)
     async with nursery(urls.login) as campaign:
         number = 0
