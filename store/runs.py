@@ -12,6 +12,8 @@ from store.errors import NotFound
 from store.frames import Lease
 
 LEASE_SECONDS = 10.0
+DEAD_SECONDS = 4.0
+"""A run whose owner has vanished from the database waits this long for a sign of life, not for its lease to end."""
 MAX_ATTEMPTS = 25
 
 
@@ -70,6 +72,8 @@ class Run:
     start_after: datetime
     attempt: int
     epoch: str | None
+    owner: str | None
+    """The process that executes the run, or did so last."""
     lease_until: datetime | None
     created_at: datetime
     updated_at: datetime
@@ -88,8 +92,8 @@ def _unknown(run_id: str) -> NotFound:
     return NotFound(f"Run {run_id} not found")
 
 
-async def create(tx: Transaction, new: NewRun, *, claim: bool) -> Run:
-    """Queue a run for the caller's thread; with `claim` the maker owns it at once, if the thread is free.
+async def create(tx: Transaction, new: NewRun, *, owner: str | None) -> Run:
+    """Queue a run for the caller's thread; an `owner` has it at once, if the thread is free.
 
     The thread must be locked by this transaction.
     """
@@ -105,12 +109,14 @@ async def create(tx: Transaction, new: NewRun, *, claim: bool) -> Run:
         )
         INSERT INTO runs
             (run_id, thread_id, user_role, user_courses, assistant_id, graph_id, protocol, metadata, kwargs,
-            multitask_strategy, request_id, start_after, status, attempt, epoch, lease_until, base_checkpoint_id)
+            multitask_strategy, request_id, start_after, status, attempt, epoch, owner, lease_until,
+            base_checkpoint_id)
         SELECT %(run)s, %(thread)s, %(role)s, %(courses)s, %(assistant)s, %(graph)s, %(protocol)s, %(metadata)s,
             %(kwargs)s, %(strategy)s, %(request)s, clock_timestamp() + make_interval(secs => %(delay)s),
             CASE WHEN free.yes THEN 'running'::run_status ELSE 'pending'::run_status END,
             CASE WHEN free.yes THEN 1 ELSE 0 END,
             CASE WHEN free.yes THEN gen_random_uuid()::text END,
+            CASE WHEN free.yes THEN %(owner)s END,
             CASE WHEN free.yes THEN clock_timestamp() + make_interval(secs => %(lease)s) END,
             CASE WHEN free.yes THEN (
                 SELECT checkpoint_id FROM checkpoints WHERE thread_id = %(thread)s AND checkpoint_ns = ''
@@ -118,7 +124,8 @@ async def create(tx: Transaction, new: NewRun, *, claim: bool) -> Run:
         FROM free RETURNING *
         """,
         {
-            "claim": claim and new.delay_seconds == 0,
+            "claim": owner is not None and new.delay_seconds == 0,
+            "owner": owner,
             "run": new.run_id,
             "thread": new.thread_id,
             "role": tx.principal.role.value,
@@ -189,7 +196,7 @@ async def unfinished_of_caller(tx: Transaction) -> list[Run]:
     )
 
 
-async def claim(tx: Transaction, limit: int) -> list[Run]:
+async def claim(tx: Transaction, limit: int, owner: str) -> list[Run]:
     """Take up to `limit` waiting runs, oldest first and never past an older one of the same thread."""
     return await tx.fetch_all(
         """
@@ -203,13 +210,14 @@ async def claim(tx: Transaction, limit: int) -> list[Run]:
             ORDER BY r.created_at LIMIT %(limit)s FOR UPDATE OF r SKIP LOCKED
         )
         UPDATE runs AS r SET status = 'running', attempt = attempt + 1, epoch = gen_random_uuid()::text,
-            lease_until = clock_timestamp() + make_interval(secs => %(lease)s), updated_at = clock_timestamp(),
+            owner = %(owner)s, lease_until = clock_timestamp() + make_interval(secs => %(lease)s),
+            updated_at = clock_timestamp(),
             base_checkpoint_id = CASE WHEN attempt = 0 THEN (
                 SELECT checkpoint_id FROM checkpoints AS c WHERE c.thread_id = r.thread_id AND checkpoint_ns = ''
                 ORDER BY checkpoint_id DESC LIMIT 1) ELSE base_checkpoint_id END
         FROM waiting WHERE r.run_id = waiting.run_id RETURNING r.*
         """,
-        {"limit": limit, "lease": LEASE_SECONDS},
+        {"limit": limit, "lease": LEASE_SECONDS, "owner": owner},
         row=Run,
     )
 
@@ -233,16 +241,28 @@ async def heartbeat(tx: Transaction, leases: list[Lease]) -> dict[str, str | Non
 
 
 async def reap(tx: Transaction) -> list[str]:
-    """Put runs whose owner went silent back into the queue; return the threads concerned."""
+    """Put runs whose owner went silent back into the queue; return the threads concerned.
+
+    Silent is one whose lease ended, or who no longer holds its advisory lock (PostgreSQL drops that with the
+    process's connection) and has missed a heartbeat. Wrong guesses cost time only: the fence keeps the old owner out.
+    """
     rows = await tx.connection.execute(
         """
-        WITH silent AS (
-            SELECT run_id FROM runs WHERE status = 'running' AND lease_until < clock_timestamp()
+        WITH alive AS (
+            SELECT (classid::bigint << 32) | objid::bigint AS key FROM pg_locks
+            WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+        ), silent AS (
+            SELECT run_id FROM runs
+            WHERE status = 'running' AND (
+                lease_until < clock_timestamp()
+                OR (lease_until < clock_timestamp() + make_interval(secs => %(spare)s)
+                    AND hashtextextended(owner, 0) NOT IN (SELECT key FROM alive)))
             FOR UPDATE SKIP LOCKED
         )
         UPDATE runs AS r SET status = 'pending', epoch = NULL, lease_until = NULL, updated_at = clock_timestamp()
         FROM silent WHERE r.run_id = silent.run_id RETURNING r.thread_id
-        """
+        """,
+        {"spare": LEASE_SECONDS - DEAD_SECONDS},
     )
     return [row[0] for row in await rows.fetchall()]
 

@@ -87,7 +87,7 @@ class Engine:
             await self._make_way(tx, thread, new)
             if not thread.stateless:
                 await threads.adopt_graph(tx, thread.thread_id, new.graph_id, new.assistant_id)
-            run = await runs.create(tx, new, claim=self.worker.has_room)
+            run = await runs.create(tx, new, owner=self.worker.sender if self.worker.has_room else None)
         if run.status is RunStatus.RUNNING:
             self.worker.own(run)
         else:

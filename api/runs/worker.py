@@ -59,7 +59,7 @@ class Worker:
             "renew": self._every(HEARTBEAT_SECONDS, self._renew),
             "reap": self._every(REAP_SECONDS, self._reap),
             "frames": self.writer.run(),
-            "listen": run_notices.listen(self.database.url, _CHANNELS, self._heard),
+            "listen": run_notices.listen(self.database.url, self.sender, _CHANNELS, self._heard),
         }
         for name, loop in loops.items():
             task = asyncio.create_task(loop, name=f"runs:{name}")
@@ -143,7 +143,7 @@ class Worker:
             while self.has_room:
                 try:
                     async with self.database.transaction(SERVICE) as tx:
-                        claimed = await runs.claim(tx, self._capacity - len(self._active))
+                        claimed = await runs.claim(tx, self._capacity - len(self._active), self.sender)
                 except Conflict:  # two workers met at one thread; the unique index let one of them pass
                     continue
                 except StoreError as error:

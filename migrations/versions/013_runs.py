@@ -51,6 +51,7 @@ def upgrade() -> None:
         start_after        timestamptz NOT NULL DEFAULT clock_timestamp(),
         attempt            integer NOT NULL DEFAULT 0,
         epoch              text,
+        owner              text,
         lease_until        timestamptz,
         created_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
         updated_at         timestamptz NOT NULL DEFAULT clock_timestamp(),
