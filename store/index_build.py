@@ -1,5 +1,6 @@
 """Builds the index of a model beside the one that serves, then lets searches move to it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +8,6 @@ from typing import Final
 
 import psycopg
 from psycopg import AsyncConnection, sql
-from psycopg.rows import class_row
 
 from store import index_check, index_models
 from store.database import Database
@@ -19,6 +19,7 @@ from store.vectors import Embedder
 _PAGE: Final = 500
 _DELETE_TOGETHER: Final = 5000
 _ROUNDS: Final = 5
+_WATCH_SECONDS: Final = 0.5
 
 
 class Stage(StrEnum):
@@ -173,31 +174,10 @@ async def _leaves(owner_url: str, model: str) -> list[str]:
     return made
 
 
-@dataclass(frozen=True, slots=True)
-class GraphProgress:
-    """How far PostgreSQL is with a graph, from its own progress view."""
-
-    done: int
-    total: int
-
-
-async def graph_progress(connection: AsyncConnection) -> GraphProgress | None:
-    """Return the progress of a graph that is being built in this database, if there is one."""
-    async with connection.cursor(row_factory=class_row(GraphProgress)) as cursor:
-        await cursor.execute(
-            """
-            SELECT blocks_done AS done, blocks_total AS total FROM pg_stat_progress_create_index
-            WHERE datname = current_database() LIMIT 1
-            """
-        )
-        return await cursor.fetchone()
-
-
 async def _graphs(owner_url: str, leaves: list[str], report: Report) -> None:
     async def build(connection: AsyncConnection) -> None:
         await connection.execute("SET maintenance_work_mem = '512MB'; SET statement_timeout = 0")
-        for number, leaf in enumerate(leaves):
-            report(Progress(Stage.GRAPH, number, len(leaves)))
+        for leaf in leaves:
             await connection.execute(
                 # Concurrently: changes keep flowing into the model that is being built.
                 sql.SQL(
@@ -205,6 +185,24 @@ async def _graphs(owner_url: str, leaves: list[str], report: Report) -> None:
                     " WITH (m = 16, ef_construction = 64) WHERE visibility = 'global'"
                 ).format(name=sql.Identifier(f"{leaf}_g"), leaf=sql.Identifier(leaf))
             )
-        report(Progress(Stage.GRAPH, len(leaves), len(leaves)))
 
-    await _owned(owner_url, build)
+    building = asyncio.create_task(_owned(owner_url, build), name="index graphs")
+    await _owned(owner_url, lambda connection: _watch(connection, building, report))
+    await building
+
+
+async def _watch(connection: AsyncConnection, building: "asyncio.Task[None]", report: Report) -> None:
+    """Report what PostgreSQL says of the graph it is building, until it is done."""
+    report(Progress(Stage.GRAPH, 0, 1))
+    while not (await asyncio.wait([building], timeout=_WATCH_SECONDS))[0]:
+        async with connection.cursor() as cursor:
+            await cursor.execute(
+                """
+                SELECT blocks_done, blocks_total FROM pg_stat_progress_create_index
+                WHERE datname = current_database() LIMIT 1
+                """
+            )
+            row = await cursor.fetchone()
+        if row:
+            report(Progress(Stage.GRAPH, int(row[0]), max(int(row[1]), 1)))
+    report(Progress(Stage.GRAPH, 1, 1))
