@@ -85,9 +85,7 @@ async def compare(url: str, embedders: Sequence[Embedder], functions: int) -> bo
     lost = False
     async with Database(url, max_size=2) as database:
         sets = [*[await goal_set(database, *of) for of in GOALS], await code_set(database, functions)]
-        print(
-            "| set | pairs | embedder | vectors | full text | RRF | hybrid |\n| --- | --- | --- | --- | --- | --- | --- |"
-        )
+        print("| set | pairs | embedder | vectors | full text | RRF | hybrid |", "| --- " * 7 + "|", sep="\n")
         for embedder in embedders:
             async with database.transaction(SERVICE) as tx:
                 await begin(tx, embedder.model)
