@@ -59,8 +59,12 @@ async def _seed_course(http: httpx.AsyncClient) -> None:
             "documentation": documentation,
         }
         (await http.post("/courses", json=course)).raise_for_status()
-        (await http.post(f"/courses/{COURSE}/publish")).raise_for_status()
-        current.title = "Demo course made: Rust for programmers"
+        published = await http.post(f"/courses/{COURSE}/publish")
+        published.raise_for_status()
+        current.tell("making it searchable")
+        written = f"course:{COURSE}:{published.json()['version']}"
+        await _get(http, "/search", q="ownership", k=1, wait_for=written)
+        current.title = "Demo course made, searchable"
 
 
 async def _show_what_exists(http: httpx.AsyncClient, settings: Settings, console: Console) -> None:
