@@ -143,7 +143,7 @@ GOALS = (
 
 async def goal_set(database: Database, name: str, written: str, asked: str) -> Set:
     """Make the goals of one learner and return the paraphrases about them."""
-    entries = json.loads(Path(__file__).with_name("quality_goals.json").read_text())
+    entries = json.loads(Path(__file__).with_name("quality_goals.es.json").read_text())
     who = Principal(f"{written}-{asked}", Role.LEARNER)
     pairs: list[Pair] = []
     async with database.transaction(who) as tx:
