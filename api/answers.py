@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, quote, urlencode
 
 import orjson
 from starlette.requests import Request
@@ -59,7 +59,7 @@ def entity(row: Versioned, status: int = 200, *, location: str | None = None) ->
     """One entity; its version is its ETag."""
     headers = {"ETag": f'"{row.version}"', "Cache-Control": "private, no-cache"}
     if location is not None:
-        headers["Location"] = location
+        headers["Location"] = quote(location)  # ids may be any text, headers only ASCII
     return Response(orjson.dumps(row, option=_OPTIONS), status, headers=headers, media_type=JSON)
 
 
@@ -128,7 +128,7 @@ def _links(request: Request, total: int, skip: int, limit: int) -> str:
         return ""
     query = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
     others = [(name, value) for name, value in query if name not in ("skip", "limit")]
-    path = request.scope["path"]
+    path = quote(request.scope["path"])
     return ", ".join(
         f'<{path}?{urlencode([*others, ("skip", str(start)), ("limit", str(limit))])}>; rel="{relation}"'
         for relation, start in targets.items()

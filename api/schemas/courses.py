@@ -8,6 +8,7 @@ from api.schemas.common import LEFT_OUT, Body, Created, Id, Identifier, Language
 from store.types import CourseStatus, Visibility
 
 Audience = Annotated[Visibility, Strict(False)]
+OwnId = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:~-]*$")]
 Documentation = Annotated[str, Field(max_length=500_000)]
 
 EXAMPLE: dict[str, Any] = {
@@ -52,7 +53,7 @@ class CourseCreate(Body):
         }
     )
 
-    id: Identifier | None = None
+    id: OwnId | None = None
     """An id of your own choice; left out, one is made."""
     title: Title
     description: Prose = ""
