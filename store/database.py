@@ -129,6 +129,7 @@ class Database:
         *,
         min_size: int = 1,
         max_size: int = 16,
+        open_timeout: float = 15.0,
         pool_timeout: float = 5.0,
         statement_timeout: float = 15.0,
         policy: Policy | None = None,
@@ -141,6 +142,7 @@ class Database:
         """Called, never awaited, after the commit of a transaction that recorded events: wakes the sequencer."""
         self._enums: dict[str, EnumInfo] = {}
         self._max_size = max_size
+        self._open_timeout = open_timeout
         self._pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
             url,
             min_size=min_size,
@@ -164,7 +166,7 @@ class Database:
 
     async def __aenter__(self) -> Self:
         try:
-            await self._pool.open(wait=True, timeout=15)
+            await self._pool.open(wait=True, timeout=self._open_timeout)
         except PoolTimeout as error:
             await self._pool.close()
             raise Unavailable("The database cannot be reached. `goals doctor` says why.") from error

@@ -226,7 +226,7 @@ async def test_a_page_of_somebody_else_cannot_connect(address: str) -> None:
 
 async def test_too_many_frames_are_slowed_down(call: Call, learner: Principal) -> None:
     async with call(learner) as caller:
-        for _ in range(60):
+        for _ in range(400):
             await caller.send({"type": "ping"})
         refusal = await caller.receive("error")
     assert refusal["status"] == 429
