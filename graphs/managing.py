@@ -19,14 +19,14 @@ from graphs.deps import Deps
 from graphs.messages import ANSWERS, orderly, place_of, unanswered
 from graphs.model_calls import with_tools
 from graphs.planning_state import Result, State, failed, request_of
-from tools import courses, goals, history, tasks
+from tools import courses, goals, history, snapshots, tasks
 from tools.context import Effect, effect_of
 from tools.replies import as_text, problem
 
 VOICE = "assistant"
 """Name of the messages spoken here. Only they and the learner's own words are shown to this step again."""
 
-_ALL = (*goals.TOOLS, *tasks.TOOLS, *courses.TOOLS, *history.TOOLS)
+_ALL = (*goals.TOOLS, *tasks.TOOLS, *courses.TOOLS, *history.TOOLS, *snapshots.TOOLS)
 ALLOWED = tuple(tool for tool in _ALL if effect_of(tool) is not Effect.FOREIGN_READ)
 
 

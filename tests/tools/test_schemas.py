@@ -7,10 +7,10 @@ import pytest
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from tools import courses, goals, history, rag, tasks
+from tools import courses, goals, history, rag, snapshots, tasks
 from tools.context import Effect, effect_of
 
-ALL: tuple[BaseTool, ...] = (*goals.TOOLS, *tasks.TOOLS, *courses.TOOLS, *history.TOOLS, *rag.TOOLS)
+ALL: tuple[BaseTool, ...] = (*goals.TOOLS, *tasks.TOOLS, *courses.TOOLS, *history.TOOLS, *snapshots.TOOLS, *rag.TOOLS)
 HIDDEN = ("runtime", "user", "principal", "context", "tenant", "role", "version", "now", "thread", "token")
 
 
@@ -32,7 +32,7 @@ def test_every_tool_says_what_it_is_for(tool: BaseTool) -> None:
 
 def test_tools_that_cannot_be_undone_or_show_foreign_text_say_so() -> None:
     by_effect = {effect: sorted(t.name for t in ALL if effect_of(t) is effect) for effect in Effect}
-    assert by_effect[Effect.DESTROY] == ["delete_goal", "delete_task"]
+    assert by_effect[Effect.DESTROY] == ["delete_goal", "delete_snapshot", "delete_task"]
     assert by_effect[Effect.FOREIGN_READ] == [
         "get_course",
         "get_course_documentation",
