@@ -11,7 +11,7 @@ from store.errors import Invalid, PayloadRejected, Unavailable
 from store.goals import NewGoal
 from store.principal import SERVICE, Principal
 from store.types import Role
-from tests.postgres import Urls
+from tests.postgres import Urls, with_database
 
 
 async def test_connections_that_died_in_the_pool_cost_no_request(
@@ -29,7 +29,7 @@ async def test_connections_that_died_in_the_pool_cost_no_request(
 
 
 async def test_a_database_that_is_not_there_is_unavailable(urls: Urls) -> None:
-    gone = Database(urls.login + "_gone", open_timeout=0.5)
+    gone = Database(with_database(urls.login, "gone"), open_timeout=0.5)
     with pytest.raises(Unavailable):
         await asyncio.wait_for(_open(gone), 20)
 
