@@ -156,9 +156,10 @@ async def drive(job: dict[str, Any]) -> None:
         context = LearnerContext(user_id=user.user_id)
         for _ in range(5):
             state = await app.aget_state(config)
-            if state.values.get("result") and not state.next:
+            # Not `next`: it leaves out a task that has finished but whose step was never stored, as after a kill.
+            if state.values.get("result") and not state.tasks:
                 return
-            given: Any = None if state.next else job["input"]
+            given: Any = None if state.tasks else job["input"]
             if state.interrupts:
                 given = Command(resume={"decisions": [{"type": "approve"}]})
             await app.ainvoke(given, config, context=context, durability=job["durability"])
