@@ -16,8 +16,12 @@ from store.errors import NotFound
 
 async def _found(request: Request) -> tuple[Engine, Assistant]:
     engine, _ = await arrive(request)
-    key = uuid_text(request.path_params["assistant_id"], "assistant")
-    return engine, engine.registry.assistant(key)
+    key: str = request.path_params["assistant_id"]
+    try:
+        return engine, engine.registry.assistant(key)
+    except NotFound:
+        uuid_text(key, "assistant")  # neither a graph's name nor an id: say that
+        raise
 
 
 async def _matching(request: Request) -> tuple[Engine, list[Assistant], dict[str, Any]]:

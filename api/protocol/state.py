@@ -98,6 +98,11 @@ async def at_checkpoint(request: Request) -> Response:
     checkpoint = {**named}
     checkpoint.setdefault("checkpoint_id", body.get("checkpoint_id"))
     state = await _read(engine, caller, thread, checkpoint, subgraphs=bool(body.get("subgraphs")))
+    if state["checkpoint"] is None:
+        # RemoteGraph reads these of a thread that has not run yet. On the other routes null must stay null: there
+        # `useStream` tells an empty thread by it.
+        state["checkpoint"] = {"thread_id": thread.thread_id, "checkpoint_ns": "", "checkpoint_id": None}
+        state["metadata"] = {}
     return json_response(state)
 
 

@@ -119,7 +119,7 @@ class Engine:
             graph, config = self.open(caller, thread)
             state = await graph.aget_state(config)
             interrupts = pending_interrupts(state.tasks)
-            standing = ThreadStatus.INTERRUPTED if state.next else ThreadStatus.IDLE
+            standing = ThreadStatus.INTERRUPTED if state.tasks else ThreadStatus.IDLE
         async with self.database.transaction(caller) as tx:
             await threads.settle(tx, thread_id, standing, interrupts=interrupts)
 

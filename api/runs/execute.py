@@ -247,7 +247,7 @@ class Attempt:
             return interrupts, ThreadStatus.ERROR
         if outcome.status is RunStatus.INTERRUPTED and self._active.cancel == "rollback":
             return interrupts, ThreadStatus.INTERRUPTED if interrupts else ThreadStatus.IDLE
-        return interrupts, ThreadStatus.INTERRUPTED if state.next else ThreadStatus.IDLE
+        return interrupts, ThreadStatus.INTERRUPTED if state.tasks else ThreadStatus.IDLE
 
 
 def pending_interrupts(tasks: Any) -> dict[str, Any]:  # noqa: ANN401 - LangGraph's PregelTask, with or without state
