@@ -117,6 +117,7 @@ class Places:
         await drain(self.urls, [lake, self.broker])
         while self.broker.away:
             await drain(self.urls, [self.broker])
+        await drain(self.urls, [self.broker])
         found = await _fetch(self.urls, _EVENTS, [self.start])
         digests = {str(event.id): content_digest(event).hex()[:16] for event in self.broker.events}
         log = tuple(EventSeen.model_validate({**row, "digest": digests.get(row["id"], "")}) for row in found)

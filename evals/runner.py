@@ -37,7 +37,7 @@ class Options:
     model: str = "offline"
     trials: int = 1
     seed: int = 0
-    jobs: int = field(default_factory=lambda: min(4, os.cpu_count() or 1))
+    jobs: int = field(default_factory=lambda: os.cpu_count() or 1)
     only: tuple[str, ...] = ()
     """Parts of case names; empty for all."""
     data: Path = datasets.DATA
@@ -97,18 +97,25 @@ def _played(
     samples: Sequence[Sample], options: Options, urls: "Urls", folder: Path, progress: Progress | None
 ) -> Iterator[Trial]:
     worker: Any = import_module("evals.worker")
-    orders = worker.Orders(urls, options.model, options.cassettes, options.record, folder)
-    # A fork server imports the graphs once; children that are forked from it start in milliseconds.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["evals.worker"])
     work = [(sample, trial) for trial in range(options.trials) for sample in _longest_first(samples)]
-    with ProcessPoolExecutor(options.jobs, context, initializer=worker.begin, initargs=(orders,)) as pool:
-        waiting: list[Future[Trial]] = [pool.submit(worker.play, sample, trial) for sample, trial in work]
+    with pool(urls, folder, options) as playing:
+        waiting: list[Future[Trial]] = [playing.submit(worker.play, sample, trial) for sample, trial in work]
         for done, future in enumerate(as_completed(waiting), start=1):
             trial = future.result()
             if progress is not None:
                 progress(done, len(work), trial)
             yield trial
+
+
+def pool(urls: "Urls", folder: Path, options: Options | None = None) -> ProcessPoolExecutor:
+    """Return the worker processes of an evaluation."""
+    given = options or Options()
+    worker: Any = import_module("evals.worker")
+    orders = worker.Orders(urls, given.model, given.cassettes, given.record, folder)
+    # A fork server imports the graphs once; children that are forked from it start in milliseconds.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["evals.worker"])
+    return ProcessPoolExecutor(given.jobs, context, initializer=worker.begin, initargs=(orders,))
 
 
 def _longest_first(samples: Sequence[Sample]) -> list[Sample]:

@@ -260,8 +260,8 @@ class Fault(Strict):
     """What goes wrong during the run."""
 
     kind: Literal[
-        "kill_before_effect", "kill_before_commit", "kill_after_commit", "kill_before_checkpoint", "kill_in_model",
-        "double_resume", "fork", "slow_saver", "broker_down", "new_message", "lost_answer",
+        "kill_before_effect", "kill_before_commit", "kill_after_commit", "kill_before_checkpoint",
+        "double_resume", "fork", "slow_saver", "broker_down", "new_message",
         "malformed", "unknown_tool", "forged_ids", "rate_limited", "timeout", "cut_off",
     ]  # fmt: skip
     at: int = 1
