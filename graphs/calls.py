@@ -26,7 +26,7 @@ from graphs.deps import Deps
 from graphs.messages import ANSWERS, Spent, place_of, unanswered
 from store import ledger
 from store.database import Transaction
-from store.errors import StoreError, Unavailable
+from store.errors import Conflict, StoreError, Unavailable
 from store.event_types import JsonObject
 from store.ledger import CallKey, LedgerResult
 from store.principal import Origin
@@ -123,13 +123,16 @@ class Toolset:
             return bad_arguments(tool.name, error), True
         if effect_of(tool) in (Effect.READ, Effect.FOREIGN_READ):
             return await self._read(tool, args, call, config, runtime)
-        result = await once(
-            self.deps,
-            runtime,
-            config,
-            Call(call["message_id"], call["index"], tool.name, args, call["call_id"]),
-            lambda context: _invoke(tool, args, call["call_id"], context, config, runtime),
-        )
+        try:
+            result = await once(
+                self.deps,
+                runtime,
+                config,
+                Call(call["message_id"], call["index"], tool.name, args, call["call_id"]),
+                lambda context: _invoke(tool, args, call["call_id"], context, config, runtime),
+            )
+        except Conflict as error:
+            return _hinted({"error": str(error)}), True
         failed = result.status == "error"
         return _hinted(result.result) if failed else result.result, failed
 

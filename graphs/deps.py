@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from agents import hints, planner, reviewer, suggester
-from agents.embedders import EmbedderConfig, build
 from agents.models import ModelRole, Models, ModelSettings, open_models
 from agents.offline import Rule
 from store.database import Transaction
@@ -22,7 +21,6 @@ __all__ = [
     "ModelSettings",
     "Models",
     "offline_rules",
-    "open_embedder",
     "open_models",
 ]
 
@@ -62,8 +60,3 @@ class Deps:
 def offline_rules() -> dict[str, Rule]:
     """Return the rules of all agents, for the model that stands in when none is configured."""
     return {**planner.RULES, **reviewer.RULES, **hints.RULES, **suggester.RULES}
-
-
-def open_embedder(openai_api_key: str | None = None, openai_base_url: str | None = None) -> Embedder:
-    """Return the best embedder the deployment has; it says itself when it is degraded."""
-    return build(EmbedderConfig(openai_api_key, openai_base_url))

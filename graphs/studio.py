@@ -18,7 +18,8 @@ from langgraph_sdk import Auth
 from pydantic import SecretStr
 
 from graphs import GRAPHS
-from graphs.deps import Deps, ModelSettings, offline_rules, open_embedder, open_models
+from graphs.deps import Deps
+from graphs.opening import EmbedderConfig, ModelSettings, offline_rules, open_embedder, open_models
 from store import embedded, migrate
 from store.database import Database, Transaction
 from store.principal import Origin, Principal
@@ -85,7 +86,7 @@ def _deps() -> Deps:
     return Deps(
         database=LazyDatabase(),
         models=open_models(settings, offline_rules()),
-        embedder=open_embedder(key, settings.base_url),
+        embedder=open_embedder(EmbedderConfig(key, settings.base_url)),
     )
 
 

@@ -119,8 +119,9 @@ async def test_the_same_call_with_other_arguments_is_refused(
     deps: DepsFactory, database: Database, learner: Principal
 ) -> None:
     await run(deps(), calling(("create_goal", {"title": "First"})), learner)
-    with pytest.raises(Exception, match="other arguments"):
-        await run(deps(), calling(("create_goal", {"title": "Second"})), learner)
+    (answer,) = await run(deps(), calling(("create_goal", {"title": "Second"})), learner)
+    assert answer.status == "error"
+    assert "other arguments" in answer.text
     assert await titles(database, learner) == ["First"]
 
 
@@ -275,3 +276,12 @@ async def test_a_plain_node_commits_once_under_its_minted_id(
         await compiled(builder).ainvoke({"messages": []}, thread(), context=context_of(learner))
     assert len(made) == 1
     assert await titles(database, learner) == ["Planned"]
+
+
+async def test_a_call_of_somebody_elses_thread_is_refused(
+    deps: DepsFactory, database: Database, learner: Principal, other_learner: Principal
+) -> None:
+    await run(deps(), calling(("create_goal", {"title": "Mine"})), learner)
+    (answer,) = await run(deps(), calling(("create_goal", {"title": "Mine"})), other_learner)
+    assert "somebody else's thread" in answer.text
+    assert await titles(database, other_learner) == []
