@@ -11,6 +11,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -202,46 +203,29 @@ def test_serve_refuses_a_port_in_use_before_it_starts_anything(alone: Path, monk
 
 
 @pytest.mark.timeout(300)
-def test_the_service_shows_a_link_that_works_once_and_stops_with_its_database_on_ctrl_c(tmp_path: Path) -> None:
+def test_a_killed_service_comes_back_with_its_plan_and_stops_with_its_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data_dir = tmp_path / "data"
+    monkeypatch.setenv("DATA_DIR", str(data_dir))
     with serving(data_dir) as (process, url):
         token = sign_in_token(process)
         assert httpx.post(f"{url}/auth/sign-in", json={"token": token}).status_code == 200
         assert httpx.post(f"{url}/auth/sign-in", json={"token": token}).status_code == 401
-        assert_plans_a_goal(data_dir, url)
-        assert_stops(process, data_dir, signal.SIGINT)
-
-
-@pytest.mark.timeout(300)
-def test_a_killed_service_comes_back_with_everything_committed(tmp_path: Path) -> None:
-    data_dir = tmp_path / "data"
-    token, _ = mint(given(data_dir=data_dir), "ada", Role.LEARNER)
-    headers = {"Authorization": f"Bearer {token}"}
-    with serving(data_dir) as (process, url):
-        made = httpx.post(f"{url}/goals", json={"title": "Survive"}, headers=headers)
-        assert made.status_code == 201
+        monkeypatch.setenv("PUBLIC_URL", url)
+        planned = goals("plan", "Learn to juggle", "--approve", "--json")
+        assert planned.exit_code == 0, planned.output
         server = embedded.look(data_dir)
         assert server is not None
         assert server.pid is not None
         process.kill()
         os.kill(server.pid, signal.SIGKILL)
         with serving(data_dir) as (again, new_url):
-            found = httpx.get(f"{new_url}/goals/{made.json()['id']}", headers=headers)
-            assert found.json()["title"] == "Survive"
-            assert_stops(again, data_dir, signal.SIGTERM)
+            assert_planned(json.loads(planned.stdout), data_dir, new_url)
+            assert_stops(again, data_dir, signal.SIGINT)
 
 
-def assert_plans_a_goal(data_dir: Path, url: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", "from api.cli import main; main()", "plan", "Learn to juggle", "--approve", "--json"],
-        env={**os.environ, "DATA_DIR": str(data_dir), "PUBLIC_URL": url},
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=data_dir.parent,
-    )
-    assert done.returncode == 0, done.stderr
-    outcome = json.loads(done.stdout)
+def assert_planned(outcome: dict[str, Any], data_dir: Path, url: str) -> None:
     token, _ = mint(given(data_dir=data_dir), "you", Role.INSTRUCTOR)
     headers = {"Authorization": f"Bearer {token}"}
     goal = httpx.get(f"{url}/goals/{outcome['goal_id']}", headers=headers).json()

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import uvicorn
@@ -191,10 +190,34 @@ async def test_a_validation_request_ends_in_an_event(
         ('{"type": "fly"}', 422),
         ('{"type": "goal_update"}', 422),
         ('{"type": "goal_update", "goal_id": "x", "data": {}}', 422),
-        (json.dumps({"type": "goal_update", "goal_id": str(uuid4()), "data": {"user_id": "eve"}}), 422),
-        (json.dumps({"type": "goal_update", "goal_id": str(uuid4()), "data": {"title": "a\x00b"}}), 400),
-        (json.dumps({"type": "goal_update", "goal_id": str(uuid4()), "data": {"progress_percentage": 101}}), 422),
-        (json.dumps({"type": "goal_update", "goal_id": str(uuid4()), "data": {"title": "x"}}), 404),
+        (
+            json.dumps(
+                {"type": "goal_update", "goal_id": "018f0000-0000-7000-8000-000000000000", "data": {"user_id": "eve"}}
+            ),
+            422,
+        ),
+        (
+            json.dumps(
+                {"type": "goal_update", "goal_id": "018f0000-0000-7000-8000-000000000000", "data": {"title": "a\x00b"}}
+            ),
+            400,
+        ),
+        (
+            json.dumps(
+                {
+                    "type": "goal_update",
+                    "goal_id": "018f0000-0000-7000-8000-000000000000",
+                    "data": {"progress_percentage": 101},
+                }
+            ),
+            422,
+        ),
+        (
+            json.dumps(
+                {"type": "goal_update", "goal_id": "018f0000-0000-7000-8000-000000000000", "data": {"title": "x"}}
+            ),
+            404,
+        ),
         ('{"type": "resume", "after": -1}', 422),
         ('{"type": "ping", "x": NaN}', 400),
         ("[" * 2000, 400),
