@@ -78,7 +78,7 @@ async def served(urls: Urls, **environment: str) -> AsyncGenerator[str]:
 
 
 @needs_dev
-async def test_dev_server_plans_a_goal_for_its_learner(urls: Urls, learner: Principal) -> None:
+async def test_dev_server_runs_every_graph_for_its_learner(urls: Urls, learner: Principal) -> None:
     lying = {"user_id": "bob", "locale": "es"}
     async with served(urls, STUDIO_USER="ada") as url, get_client(url=url) as opened:
         client: Any = opened
@@ -87,8 +87,19 @@ async def test_dev_server_plans_a_goal_for_its_learner(urls: Urls, learner: Prin
         assert first["__interrupt__"][0]["value"]["action_requests"][0]["name"] == "commit_plan"
         approve = {"resume": {"decisions": [{"type": "approve"}]}}
         done = await client.runs.wait(thread, "goal_planning", command=approve, context=lying)
+        code = {"code": "def f(x=[]):\n    return x\n", "language": "python"}
+        checked = await client.runs.wait(None, "code_validation", input=code, context=lying)
+        next_ = await client.runs.wait(None, "task_suggestion", input={"available_minutes": 60}, context=lying)
+        shown = {
+            a["graph_id"]: await client.assistants.get_schemas(a["assistant_id"])
+            for a in await client.assistants.search()
+        }
     assert done["result"]["status"] == "committed"
     assert "guardada" in done["result"]["message"]
+    assert [finding["type"] for finding in checked["result"]["findings"]] == ["mutable-default"]
+    assert next_["result"]["suggestions"][0]["task_id"] in done["result"]["task_ids"].values()
+    assert all(schema["input_schema"]["properties"] and schema["context_schema"] for schema in shown.values())
+    assert set(shown) == {"goal_planning", "code_validation", "task_suggestion"}
     async with Database(urls.login) as database, database.transaction(learner) as tx:
         assert [goal.title for goal in (await goals.list(tx, GoalFilter())).items] == ["Aprender Rust"]
 
