@@ -1,6 +1,6 @@
 """Compares our CRUD endpoints with bare FastAPI + psycopg ones that run the same SQL without RLS, events or validation.
 
-    python bench/crud.py [--seconds 1] [--rounds 7] [--connections 16]
+    python -m bench.crud [--seconds 1] [--rounds 7] [--connections 16]
 
 Both servers run beside each other on one PostgreSQL and are measured in turns, so that noise of the machine hits both.
 The bare endpoints are written for speed: one statement, rows straight into orjson, no response model.
