@@ -25,9 +25,14 @@ def upgrade() -> None:
         RETURN regexp_replace(regexp_replace(content, '([a-z0-9])([A-Z])', '\1 \2', 'g'),
                               '[\x01-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]+', ' ', 'g');
     -- Both languages at once, English without accents too, so that "funcion" finds "función"; positions are not used.
-    CREATE FUNCTION search_vector(content text) RETURNS tsvector LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-        RETURN strip(to_tsvector('english', translate(search_words(content), 'áéíóúüñÁÉÍÓÚÜÑ', 'aeiouunAEIOUUN')))
-            || strip(to_tsvector('spanish', search_words(content)));
+    CREATE FUNCTION search_vector(content text) RETURNS tsvector LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    AS $$
+    DECLARE
+        words text := public.search_words(content);
+    BEGIN
+        RETURN strip(to_tsvector('english', translate(words, 'áéíóúüñÁÉÍÓÚÜÑ', 'aeiouunAEIOUUN')))
+            || strip(to_tsvector('spanish', words));
+    END $$;
 
     CREATE TABLE embeddings (
         entity_type  text NOT NULL,

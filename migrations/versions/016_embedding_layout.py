@@ -85,9 +85,10 @@ BEGIN
         EXECUTE format('CREATE POLICY service ON %s TO goals_service USING (true) WITH CHECK (true)', part);
     END LOOP;
 END $$;
+-- The cheapest test first: it is made for every row that is looked at.
 CREATE POLICY readable ON embeddings FOR SELECT TO goals_user USING (
-    user_id = (SELECT app_user_id())
-    OR visibility = 'global'
+    visibility = 'global'
+    OR user_id = (SELECT app_user_id())
     OR (visibility = 'course' AND course_id = ANY ((SELECT my_courses())::text[])));
 
 ALTER TABLE indexed_entities ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
