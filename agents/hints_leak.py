@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from agents.hints import TOP
 from agents.hints_ladder import tokens
+from agents.wording import carries_link
 
 OVERLAP = 0.3
 GRAM = 5
@@ -47,6 +48,8 @@ def leaks(
     far: the pieces are judged together, so that a solution cannot be asked for in slices.
     """
     shown = "\n".join(part for part in (code, code_in(text, language)) if part.strip())
+    if carries_link(text):
+        return "holds a link or markup"
     size = len([line for line in shown.splitlines() if line.strip()])
     if len(text) > LONGEST:
         return "too long"

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from agents.reviewer import Met, Review, ReviewFinding
+from agents.wording import carries_link
 from store.findings import ORDER, Change, Finding, Severity, Source, normalised, numbered
 
 SHOWN = 3
@@ -70,7 +71,8 @@ def check(review: Review, grounds: Grounds) -> Checked:
             dropped.append(f"new fault on an unchanged line: {finding.title[:80]}")
         else:
             fresh.append(finding)
-    summary = "" if not grounds.tests_given and _CLAIM.search(review.summary) else review.summary.strip()[:600]
+    claims = not grounds.tests_given and _CLAIM.search(review.summary)
+    summary = "" if claims or carries_link(review.summary) else review.summary.strip()[:600]
     return Checked(tuple(in_order([*grounds.static, *fresh])), _rubric(review, grounds, lines), summary, tuple(dropped))
 
 
@@ -81,6 +83,8 @@ def _proved(proposed: ReviewFinding, lines: Sequence[str], grounds: Grounds) -> 
     words = f"{proposed.title} {proposed.why}"
     if not grounds.tests_given and _CLAIM.search(words):
         return f"speaks of tests nobody ran: {proposed.title[:80]}"
+    if carries_link(words):
+        return f"holds a link or markup: {proposed.category}"
     if not proposed.title.strip() or _CODE_IN_PROSE.search(words):
         return f"holds code instead of advice: {proposed.title[:80]}"
     unknown = [each for each in proposed.evidence_ids if each not in grounds.evidence_ids]

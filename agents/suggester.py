@@ -58,9 +58,11 @@ _REASONS: dict[str, dict[str, str]] = {
         "continuation": "it is already begun",
         "open_findings": "its last check left findings to resolve",
         "due": "it is due in {due_in_days} days",
+        "due_1": "it is due tomorrow",
         "overdue": "its date has come",
         "critical_path": "{path_minutes} minutes of the goal hang on it",
         "unlocks": "{unlocks_count} more tasks can begin after it",
+        "unlocks_1": "one more task can begin after it",
         "review_due": "the skill is fading, at {recall_percent}% recall",
         "learning_zone": "its skills are half mastered, at {mastery_percent}%, where practice pays most",
         "fits": "its {estimated_minutes} minutes fit the time at hand",
@@ -72,9 +74,11 @@ _REASONS: dict[str, dict[str, str]] = {
         "continuation": "ya está empezada",
         "open_findings": "su última revisión dejó observaciones por resolver",
         "due": "vence en {due_in_days} días",
+        "due_1": "vence mañana",
         "overdue": "su fecha ha llegado",
         "critical_path": "{path_minutes} minutos de la meta dependen de ella",
         "unlocks": "{unlocks_count} tareas más pueden empezar después",
+        "unlocks_1": "una tarea más puede empezar después",
         "review_due": "la habilidad se olvida, con un recuerdo del {recall_percent}%",
         "learning_zone": "sus habilidades están a medio dominar, al {mastery_percent}%, donde la práctica rinde más",
         "fits": "sus {estimated_minutes} minutos caben en el tiempo disponible",
@@ -115,12 +119,18 @@ def template(suggestion: Mapping[str, Any], locale: str) -> Explanation:
         facts["priority"] = _PRIORITIES.get(str(facts["priority"]), facts["priority"])
     factors = cast("dict[str, float]", suggestion.get("factors", {}))
     strongest = [name for name, value in sorted(factors.items(), key=lambda pair: -pair[1]) if value > 0.05]
-    if "due" in strongest and int(facts["due_in_days"] or 0) <= 0:
-        strongest[strongest.index("due")] = "overdue"
+    strongest = [_exact(name, facts) for name in strongest]
     words = [_REASONS[speech][name].format(**facts) for name in strongest if _sayable(name, facts)][:3]
     reason = _sentence(words or [_REASONS[speech]["otherwise"]], speech)
     kind = "open_findings" if "open_findings" in factors else str(facts.get("type") or "review")
     return Explanation(label=str(suggestion["label"]), reason=reason, first_step=_FIRST[speech][kind])
+
+
+def _exact(name: str, facts: Mapping[str, Any]) -> str:
+    """The sentence of a factor where the number decides about its words."""
+    if name == "due" and int(facts["due_in_days"] or 0) <= 1:
+        return "due_1" if int(facts["due_in_days"] or 0) == 1 else "overdue"
+    return "unlocks_1" if name == "unlocks" and facts["unlocks_count"] == 1 else name
 
 
 def _sayable(name: str, facts: Mapping[str, Any]) -> bool:

@@ -5,15 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agents.offline import language
 from agents.suggester import Explanation, Explanations, template
+from agents.wording import carries_link, in_language
 
 LONGEST = 400
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 _QUOTED = re.compile(r"[\"“«]([^\"”»]{3,})[\"”»]")
-_LINK = re.compile(r"https?://|\]\(|<\w+|command:")
-_SPANISH = re.compile(r"(?i)\b(el|la|los|las|una?|de|que|porque|con|para|es|está|su)\b")
-_ENGLISH = re.compile(r"(?i)\b(the|an?|of|that|because|with|for|is|its|it|and)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ def _fault(item: Explanation, suggestion: Mapping[str, Any], titles: Sequence[st
     text = f"{item.reason} {item.first_step}"
     if not item.reason.strip() or not item.first_step.strip() or len(text) > LONGEST:
         return "empty or too long"
-    if _LINK.search(text):
+    if carries_link(text):
         return "holds a link"
     own = str(suggestion["title"])
     known = _NUMBER.findall(f"{own} {suggestion.get('facts', {})} {suggestion.get('unlocks', '')}")
@@ -56,11 +53,3 @@ def _fault(item: Explanation, suggestion: Mapping[str, Any], titles: Sequence[st
     if any(quoted.lower() not in allowed for quoted in _QUOTED.findall(text)):
         return "quotes what it was not given"
     return "" if in_language(text.replace(own, ""), locale) else "another language"
-
-
-def in_language(text: str, locale: str) -> bool:
-    """Whether small words of the wanted language outnumber those of the other; short texts pass."""
-    spanish, english = len(_SPANISH.findall(text)), len(_ENGLISH.findall(text))
-    if spanish + english < 3:
-        return True
-    return spanish >= english if language(locale) == "es" else english >= spanish

@@ -12,7 +12,7 @@ from agents.hints import HintDraft
 from agents.hints_ladder import Step, fingerprint, step
 from agents.hints_leak import leaks
 from agents.models import ModelRole
-from agents.suggester_checks import in_language
+from agents.wording import in_language
 from graphs.context import LearnerContext, principal
 from graphs.deps import Deps
 from graphs.messages import Spent

@@ -85,6 +85,7 @@ def test_every_kind_of_problem_has_words_in_both_languages() -> None:
         (4, "Next:", "def mean(xs):\n    return 0"),
         (4, "Next:", "const mean = (xs) => xs"),
         (4, "x" * 800, ""),
+        (2, "The answer is at https://evil.example.", ""),
     ],
 )
 def test_a_hint_that_gives_the_solution_away_is_refused(number: int, text: str, code: str) -> None:

@@ -84,10 +84,12 @@ def test_invented_evidence_code_and_tests_are_refused() -> None:
         proposal(evidence_ids=["E9"]),
         proposal(why="Write `if` first:\n```python\nif not values:\n    return 0\n```"),
         proposal(title="The tests pass already"),
+        proposal(why="Read more at [the page](https://evil.example/?q=canary)."),
         evidence_ids=frozenset({"E1"}),
     )
     assert kept == []
-    assert len(dropped) == 3
+    assert len(dropped) == 4
+    assert "evil" not in str(dropped)
 
 
 def test_an_unsure_finding_may_not_block() -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from agents.suggester import Explanation, Explanations, template
-from agents.suggester_checks import check, in_language
+from agents.suggester_checks import check
+from agents.wording import carries_link, in_language
 
 SUGGESTION: dict[str, Any] = {
     "label": "S1",
@@ -71,3 +72,20 @@ def test_languages_are_told_apart_by_their_small_words() -> None:
     assert in_language("Conviene porque es la más corta de las tareas", "es")
     assert not in_language("It is the shortest of the tasks that fit", "es")
     assert in_language("OK", "es")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see https://evil.example",
+        "![x](y)",
+        "[a](command:run)",
+        "<img src=x>",
+        "run command:workbench.action",
+        "a\u200bb",
+        "www.evil.example",
+    ],
+)
+def test_what_a_client_could_follow_is_seen(text: str) -> None:
+    assert carries_link(text)
+    assert not carries_link("Compare `a < b` and `xs[i]` (see line 3), data first: then code.")

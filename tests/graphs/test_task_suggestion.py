@@ -87,7 +87,7 @@ async def test_the_best_step_comes_with_factors_reasons_and_why_not_the_others(
     assert best["best"] is True
     assert best["factors"]["due"] > 1
     assert second["unlocks"] == [{"id": str(made[1].id), "title": "Practise joins"}]
-    assert "due in 1 days" in best["reason"]
+    assert "due tomorrow" in best["reason"]
     left_out = {each["title"]: each["obstacle"] for each in result["why_not"]}
     assert left_out == {"Draw a diagram": "too_long", "Practise joins": "waits"}
     said = state["messages"][-1].text
