@@ -119,3 +119,10 @@ def test_a_wrong_setting_never_echoes_its_value(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ValueError, match="port") as caught:
         Settings()
     assert "hunter2" not in str(caught.value)
+
+
+def test_the_index_of_the_documentation_names_every_page() -> None:
+    docs = REPOSITORY / "docs"
+    index = (docs / "README.md").read_text()
+    pages = [page.relative_to(docs).as_posix() for page in docs.rglob("*.md") if page.name != "README.md"]
+    assert [page for page in pages if f"({page})" not in index] == []
