@@ -21,10 +21,10 @@ from graphs.deps import Deps
 from graphs.managing import this_turn
 from graphs.messages import orderly
 from graphs.model_calls import structured, with_tools
-from graphs.narration import progress
+from graphs.narration import progress, say
 from graphs.planning_state import Plan, Result, State, collect, failed, request_of
+from graphs.planning_texts import found, violations_as_text
 from graphs.planning_texts import say as sentence
-from graphs.planning_texts import violations_as_text
 from tools import courses, goals, rag, tasks
 
 RESEARCH_TOOLS = (
@@ -87,13 +87,11 @@ class Drafting:
         """Execute one reading call."""
         return dict(await self.research_tools.run(call, config, runtime))
 
-    def collect(self, state: State, runtime: Runtime[LearnerContext]) -> dict[str, Any]:
-        """Number the material found, so that a plan can cite it and code can check the citation."""
-        evidence = collect(this_turn(state))
-        progress(
-            runtime, "collect", sentence(request_of(state).locale, "found", count=len(evidence)), found=len(evidence)
-        )
-        return {"evidence": evidence}
+    async def collect(self, state: State, runtime: Runtime[LearnerContext]) -> dict[str, Any]:
+        """Number the material found, so that a plan can cite it and code can check the citation; say what it is."""
+        evidence, locale = collect(this_turn(state)), request_of(state).locale
+        progress(runtime, "collect", sentence(locale, "found", count=len(evidence)), found=len(evidence))
+        return {"evidence": evidence, "messages": [await say(found(evidence, locale))]}
 
     async def draft(self, state: State, runtime: Runtime[LearnerContext]) -> dict[str, Any]:
         """Have a plan proposed, or repaired."""

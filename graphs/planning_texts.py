@@ -13,6 +13,8 @@ _SAY: Mapping[str, Mapping[str, str]] = {
         "search": "Looking for material",
         "found": "Found {count} pieces of material",
         "draft": "Drafting the plan",
+        "using": "I found material to plan from: {titles}. Now I draft the plan.",
+        "nothing": "I found nothing fitting to plan from, so I draft the plan without material.",
         "repair": "Repairing the plan: {what}",
         "checked": "The plan is sound: {tasks} tasks, {minutes} minutes",
         "commit": "Saving the goal and its tasks",
@@ -45,6 +47,8 @@ _SAY: Mapping[str, Mapping[str, str]] = {
         "search": "Buscando material",
         "found": "Encontrados {count} fragmentos de material",
         "draft": "Redactando el plan",
+        "using": "Encontré material para planificar: {titles}. Ahora redacto el plan.",
+        "nothing": "No encontré material adecuado, así que redacto el plan sin material.",
         "repair": "Corrigiendo el plan: {what}",
         "checked": "El plan es correcto: {tasks} tareas, {minutes} minutos",
         "commit": "Guardando la meta y sus tareas",
@@ -132,6 +136,13 @@ def ended(result: Result, locale: str, title: str = "", first: str = "") -> str:
     if status == "duplicate":
         return say(locale, "duplicate", title=title)
     return why
+
+
+def found(evidence: Sequence[Evidence], locale: str) -> str:
+    """Return what was found, to be spoken while the draft is made: its words are not streamed."""
+    titles = list(dict.fromkeys(item["heading"] or item["title"] for item in evidence))
+    more = f" (+{len(titles) - 4})" if len(titles) > 4 else ""
+    return say(locale, "using", titles="; ".join(titles[:4]) + more) if titles else say(locale, "nothing")
 
 
 def violations_as_text(violations: Sequence[Violation]) -> str:
