@@ -1,5 +1,6 @@
 """The pool, and `transaction(principal)`: the only door to a connection."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from store.types import (
     ValidationStatus,
     Visibility,
 )
+from store.watchdog import hang_up_after
 
 T = TypeVar("T")
 Params: TypeAlias = "dict[str, Any] | Sequence[Any] | None"
@@ -132,6 +134,8 @@ class Database:
         open_timeout: float = 15.0,
         pool_timeout: float = 5.0,
         statement_timeout: float = 15.0,
+        transaction_timeout: float = 30.0,
+        answer_timeout: float = 3.0,
         policy: Policy | None = None,
         now: Clock = utc_now,
     ) -> None:
@@ -143,6 +147,8 @@ class Database:
         self._enums: dict[str, EnumInfo] = {}
         self._max_size = max_size
         self._open_timeout = open_timeout
+        self._transaction_timeout = transaction_timeout
+        self._answer_timeout = answer_timeout
         self._pool: AsyncConnectionPool[AsyncConnection] = AsyncConnectionPool(
             url,
             min_size=min_size,
@@ -190,6 +196,7 @@ class Database:
         """
         connection = await self._begin(principal)
         tx = Transaction(connection, principal, origin, self.policy, self.now)
+        watch = hang_up_after(self._transaction_timeout, connection)
         try:
             try:
                 yield tx
@@ -200,6 +207,7 @@ class Database:
         except psycopg.Error as error:
             raise translated(error) from error
         finally:
+            watch.cancel()
             await self._pool.putconn(connection)
         if tx.events_recorded and self.after_events is not None:
             self.after_events()
@@ -217,21 +225,27 @@ class Database:
     async def _begin(self, principal: Principal | None) -> AsyncConnection:
         # Sending the identity together with BEGIN saves a round trip, and its failure is the check for a connection
         # that died in the pool: such a one is thrown away and the next is tried, so a restart costs no request.
+        deadline = asyncio.get_running_loop().time() + 2 * self._answer_timeout
         for _ in range(self._max_size + 1):
             try:
                 connection = await self._pool.getconn()
             except (PoolTimeout, TooManyRequests, PoolClosed) as error:
                 raise Unavailable from error
+            watch = hang_up_after(self._answer_timeout, connection)
             try:
                 await _send(connection, _opening(connection, principal))
             except BaseException as error:
                 await _roll_back(connection)
                 await self._pool.putconn(connection)
                 if isinstance(error, psycopg.OperationalError) and connection.closed:
-                    continue
+                    if asyncio.get_running_loop().time() < deadline:
+                        continue
+                    raise Unavailable from error
                 if isinstance(error, psycopg.Error):
                     raise translated(error) from error
                 raise
+            finally:
+                watch.cancel()
             return connection
         raise Unavailable
 
