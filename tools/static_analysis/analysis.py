@@ -50,11 +50,11 @@ async def analyse(code: str, language: str, *, locale: str = "en", limits: Limit
     name = normalise(language)
     refused = _refused(code, name)
     if refused is not None:
-        return _worded(code, name, locale, Report(depth="syntax", hits=[refused]), 0.0)
+        return worded(code, name, locale, Report(depth="syntax", hits=[refused]), 0.0)
     if name not in LANGUAGES:
-        return _worded(code, name, locale, Report(hits=[Hit("unknown-language", 1, 1, "", name[:40] or "text")]), 0.0)
+        return worded(code, name, locale, Report(hits=[Hit("unknown-language", 1, 1, "", name[:40] or "text")]), 0.0)
     report, seconds = await runner.run(code, name, limits or Limits())
-    return _worded(code, name, locale, report, seconds)
+    return worded(code, name, locale, report, seconds)
 
 
 def _refused(code: str, language: str) -> Hit | None:
@@ -84,7 +84,8 @@ def _nesting(code: str) -> int:
     return deepest
 
 
-def _worded(code: str, language: str, locale: str, report: Report, seconds: float) -> Analysis:
+def worded(code: str, language: str, locale: str, report: Report, seconds: float) -> Analysis:
+    """Put words to what the child reported."""
     lines = code.split("\n")
     findings = [_finding(hit, lines, locale) for hit in _strongest(report.hits)]
     return Analysis(
