@@ -1,5 +1,6 @@
 """The first half of goal planning: what is asked for, and whether such a goal exists already."""
 
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,8 @@ from agents import planner
 from agents.failures import ModelFailure
 from agents.models import ModelRole
 from agents.plan import Understanding
-from agents.requests import read_wish, usable
+from agents.plan_checks import DEFAULT_HOURS
+from agents.requests import Wish, read_wish, usable
 from graphs import planning_load
 from graphs.approval import ActionRequest, ask
 from graphs.context import LearnerContext
@@ -42,16 +44,15 @@ class Aiming:
         request = request_of(state)
         progress(runtime, "understand", sentence(request.locale, "read"))
         wish = read_wish(request.text, request.today)
-        notes = [*request.notes, *(["Only the first 2,000 characters were read."] if wish.clipped else [])]
         if request.structured:
             found: dict[str, Any] = {
                 "objective": wish.objective if usable(wish.objective) else "",
                 "deadline": request.deadline or wish.deadline,
                 "hours_per_week": request.hours_per_week or wish.hours_per_week,
                 "level": request.level or wish.level,
-                "notes": notes,
             }
-            return {"request": _dumped(request, found), "decision": "plan" if found["objective"] else "clarify"}
+            kind = "plan" if found["objective"] else "clarify"
+            return {"request": _dumped(request, {**found, "notes": _notes(request, found, wish)}), "decision": kind}
         messages = planner.understand(text=request.text[:4000], locale=request.locale, today=request.today.isoformat())
         try:
             heard, cost = await structured(
@@ -68,8 +69,8 @@ class Aiming:
             "hours_per_week": hours or wish.hours_per_week,
             "level": heard.level or wish.level,
             "constraints": [*request.constraints, *heard.constraints][:20],
-            "notes": notes,
         }
+        found["notes"] = _notes(request, found, wish)
         return {"request": _dumped(request, found), "decision": kind, "spent": cost}
 
     def after_understand(self, state: State) -> str:
@@ -133,6 +134,13 @@ class Aiming:
 
     def after_extend(self, state: State) -> str:
         return "report" if state.get("decision") == "stop" else "twin"
+
+
+def _notes(request: PlanRequest, found: Mapping[str, Any], wish: Wish) -> list[str]:
+    """Return what code had to assume, to be listed with what the plan's author assumed."""
+    clipped = [sentence(request.locale, "clipped")] if wish.clipped else []
+    hours = [] if found["hours_per_week"] else [sentence(request.locale, "hours", hours=f"{DEFAULT_HOURS:g}")]
+    return [*clipped, *hours]
 
 
 def _dumped(request: PlanRequest, changes: dict[str, Any]) -> dict[str, Any]:
