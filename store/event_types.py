@@ -16,7 +16,7 @@ from store import event_payloads as payloads
 from store.errors import PayloadRejected
 from store.upcasters import upcast
 
-JsonValue: TypeAlias = "str | int | float | bool | None | list[JsonValue] | dict[str, JsonValue]"
+JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = dict[str, JsonValue]
 
 MAX_DEPTH = 64
@@ -156,34 +156,32 @@ def check_text(text: str, where: str) -> str:
 def _plain(value: object, where: str, depth: int) -> JsonValue:
     if depth > MAX_DEPTH:
         raise PayloadRejected(f"{where[:80]} is nested deeper than {MAX_DEPTH} levels.")
+    if isinstance(value, Mapping):
+        return _plain_mapping(cast("Mapping[object, object]", value), where, depth)
+    if isinstance(value, list | tuple):
+        items = cast("list[object] | tuple[object, ...]", value)
+        return [_plain(item, f"{where}[{index}]", depth + 1) for index, item in enumerate(items)]
+    return _scalar(value.value if isinstance(value, Enum) else value, where)
+
+
+def _scalar(value: object, where: str) -> JsonValue:
     match value:
         case None | bool():
             return value
-        case Enum():
-            return _plain(value.value, where, depth)
         case str():
             return check_text(value, where)
         case int():
             if not -_INT64 <= value < _INT64:
                 raise PayloadRejected(f"{where} is outside the range of a 64-bit integer.")
             return value
-        case float():
-            return _finite(value, where)
-        case Decimal():
+        case float() | Decimal():
             return _finite(float(value), where)
         case datetime():
             if value.tzinfo is None:
                 raise PayloadRejected(f"{where} is a time without a time zone.")
             return value.astimezone(UTC).isoformat()
-        case date():
-            return value.isoformat()
-        case UUID():
+        case date() | UUID():
             return str(value)
-        case Mapping():
-            return _plain_mapping(cast("Mapping[object, object]", value), where, depth)
-        case list() | tuple():
-            items = cast("list[object] | tuple[object, ...]", value)
-            return [_plain(item, f"{where}[{index}]", depth + 1) for index, item in enumerate(items)]
         case _:
             raise PayloadRejected(f"{where} is a {type(value).__name__}, which is not JSON.")
 

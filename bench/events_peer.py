@@ -1,0 +1,92 @@
+"""The library bench/events.py is measured against: eventsourcing 9.5.6, used as its documentation shows.
+
+It is no dependency of the service: `pip install eventsourcing==9.5.6` before running the comparison.
+"""
+
+# The library is installed for the measurement only, so the checker does not know it.
+# pyright: reportMissingImports=false, reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUntypedFunctionDecorator=false, reportUntypedBaseClass=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false
+
+import threading
+import time
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+from eventsourcing.application import Application
+from eventsourcing.domain import Aggregate, event
+
+
+@dataclass
+class Goal(Aggregate):
+    """A goal with the fields our own benchmark changes."""
+
+    title: str
+    progress_percentage: float = 0.0
+    status: str = "pending"
+
+    @event("ProgressUpdated")
+    def update_progress(self, percentage: float, status: str) -> None:
+        self.progress_percentage = percentage
+        self.status = status
+
+
+def open_application(url: str) -> Application:
+    """Open the library on the same PostgreSQL, in its default mode."""
+    parts = urlsplit(url)
+    folder = parse_qs(parts.query)["host"][0]
+    return Application(
+        env={
+            "PERSISTENCE_MODULE": "eventsourcing.postgres",
+            "POSTGRES_DBNAME": parts.path.removeprefix("/"),
+            "POSTGRES_HOST": folder,
+            "POSTGRES_PORT": parse_qs(parts.query).get("port", ["5432"])[0],
+            "POSTGRES_USER": parts.username or "postgres",
+            "POSTGRES_PASSWORD": "unused",  # pragma: allowlist secret
+            "POSTGRES_POOL_SIZE": "16",
+            "POSTGRES_MAX_OVERFLOW": "4",
+            "IS_SNAPSHOTTING_ENABLED": "y",
+        }
+    )
+
+
+def append_rate(application: Application, writers: int, seconds: float) -> float:
+    """Return events per second of so many threads, each saving one event of its own aggregate at a time."""
+    counts = [0] * writers
+    until = time.perf_counter() + seconds
+
+    def write(index: int) -> None:
+        goal = Goal(title="Learn Rust")
+        application.save(goal)
+        while time.perf_counter() < until:
+            goal.update_progress(float(counts[index] % 100), "in_progress")
+            application.save(goal)
+            counts[index] += 1
+
+    threads = [threading.Thread(target=write, args=[index]) for index in range(writers)]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / (time.perf_counter() - started)
+
+
+def make_long(application: Application, events: int) -> UUID:
+    """Store one aggregate with so many events and return its id."""
+    goal = Goal(title="Learn Rust")
+    for index in range(events - 1):
+        goal.update_progress(float(index % 100), "in_progress")
+        if index % 5000 == 0:
+            application.save(goal)
+    application.save(goal)
+    identity: UUID = goal.id
+    return identity
+
+
+def replay_seconds(application: Application, identity: UUID) -> float:
+    """Return how long it takes to load the aggregate from its events."""
+    started = time.perf_counter()
+    application.repository.get(identity)
+    return time.perf_counter() - started
