@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 
@@ -18,6 +18,7 @@ from store.database import Database, Transaction
 from store.errors import Conflict, Invalid, NotFound
 from store.principal import SERVICE, Principal
 from store.runs import NewRun, Run, RunStatus
+from store.thread_retention import Keep
 from store.threads import Thread, ThreadStatus
 from store.types import new_id
 
@@ -34,6 +35,7 @@ class Limits:
     grace_seconds: float = 8.0
     stream_seconds: float = 3600.0
     """A stream ends politely after this long; clients rejoin where they were."""
+    keep: Keep = field(default_factory=Keep)
 
 
 class Started(NamedTuple):
@@ -56,6 +58,7 @@ class Engine:
             self.registry,
             capacity=self.limits.concurrent_runs,
             run_seconds=self.limits.run_seconds,
+            keep=self.limits.keep,
         )
 
     async def start_run(

@@ -15,8 +15,8 @@ FRAMES_WRITTEN = Counter("goals_run_frames_total", "Frames committed to the log.
 FRAMES_WAITING = Gauge("goals_run_frames_waiting", "Frames not committed yet.", multiprocess_mode="livesum")
 STREAMS_OPEN = Gauge("goals_streams_open", "Streams with a client at the other end.", multiprocess_mode="livesum")
 STREAMS_DROPPED = Counter("goals_streams_dropped_total", "Streams closed because their reader was too slow.")
-FIRST_FRAME = Histogram("goals_run_first_frame_seconds", "From the request to the first frame.", buckets=_FAST)
-FIRST_TOKEN = Histogram("goals_run_first_token_seconds", "From the request to the first message frame.", buckets=_FAST)
+FIRST_FRAME = Histogram("goals_run_first_frame_seconds", "From the claim to the first visible frame.", buckets=_FAST)
+FIRST_TOKEN = Histogram("goals_run_first_token_seconds", "From the claim to the first visible words.", buckets=_FAST)
 CURSOR_LAG = Histogram(
     "goals_stream_lag_frames", "Frames a reader was behind when it was served.", buckets=(1, 10, 100, 1000)
 )

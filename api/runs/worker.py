@@ -17,10 +17,12 @@ from store.ending import end
 from store.errors import Conflict, StoreError
 from store.principal import SERVICE
 from store.runs import LEASE_SECONDS, Run
+from store.thread_retention import Keep, prune
 from store.types import new_id
 
 HEARTBEAT_SECONDS = 3.0
 REAP_SECONDS = 2.0
+PRUNE_SECONDS = 300.0
 _CHANNELS = ("run_frames", "runs_pending", "runs_cancel")
 
 log = logging.getLogger(__name__)
@@ -29,7 +31,9 @@ log = logging.getLogger(__name__)
 class Worker:
     """Owns this process's share of the runs."""
 
-    def __init__(self, database: Database, registry: Registry, *, capacity: int, run_seconds: float) -> None:
+    def __init__(
+        self, database: Database, registry: Registry, *, capacity: int, run_seconds: float, keep: Keep
+    ) -> None:
         self.database = database
         self.registry = registry
         self.hub = Hub()
@@ -37,6 +41,7 @@ class Worker:
         self.writer = FrameWriter(database, self.hub, self.sender, metrics.FRAMES_WRITTEN.inc)
         self._capacity = capacity
         self._run_seconds = run_seconds
+        self._keep = keep
         self._active: dict[str, Active] = {}
         self._wanted = asyncio.Event()
         self._stopping = False
@@ -58,6 +63,7 @@ class Worker:
             "claim": self._claim_loop(),
             "renew": self._every(HEARTBEAT_SECONDS, self._renew),
             "reap": self._every(REAP_SECONDS, self._reap),
+            "prune": self._every(PRUNE_SECONDS, self._prune),
             "frames": self.writer.run(),
             "listen": run_notices.listen(self.database.url, self.sender, _CHANNELS, self._heard),
         }
@@ -187,6 +193,13 @@ class Worker:
         if threads:
             metrics.RUNS_REAPED.inc(len(threads))
             self.look_for_work()
+
+    async def _prune(self) -> None:
+        more = True
+        while more:
+            async with self.database.transaction(SERVICE) as tx:
+                more = await prune(tx, self._keep)
+            await asyncio.sleep(1.0)
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:

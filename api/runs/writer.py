@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 
+from api.runs import metrics
 from api.runs.hub import Hub
 from store import frames
 from store.database import Database
@@ -13,6 +15,7 @@ from store.principal import SERVICE
 
 PAUSE_SECONDS = 0.02
 FRAMES_PER_COMMIT = 2000
+_WORDS = frozenset({"messages", "messages/partial", "@messages"})
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +23,7 @@ log = logging.getLogger(__name__)
 class Outbox:
     """The frames of one run on their way into the log."""
 
-    __slots__ = ("committed", "failed", "lease", "pending", "seq", "thread_id", "writer")
+    __slots__ = ("born", "committed", "failed", "lease", "pending", "seen", "seq", "spoken", "thread_id", "writer")
 
     def __init__(self, writer: "FrameWriter", lease: Lease, thread_id: str, seq: int) -> None:
         self.writer = writer
@@ -29,6 +32,9 @@ class Outbox:
         self.seq = seq
         self.pending: list[Frame] = []
         self.committed = asyncio.Event()
+        self.born = time.monotonic()
+        self.seen = False
+        self.spoken = False
         self.failed = False
         """The lease was lost; nothing this worker says counts any more."""
 
@@ -39,6 +45,15 @@ class Outbox:
         self.pending.append(frame)
         self.writer.wake(self)
         return frame
+
+    def measure(self, batch: list[Frame]) -> None:
+        """Note how long the first frame and the first words took to become visible."""
+        if not self.seen:
+            self.seen = True
+            metrics.FIRST_FRAME.observe(time.monotonic() - self.born)
+        if not self.spoken and any(frame.event in _WORDS for frame in batch):
+            self.spoken = True
+            metrics.FIRST_TOKEN.observe(time.monotonic() - self.born)
 
     async def drained(self) -> bool:
         """Wait until everything said so far is in the log; False when the lease was lost instead."""
@@ -117,4 +132,5 @@ class FrameWriter:
                 self._waiting.pop(outbox, None)
             elif batch:
                 self.publish(outbox.thread_id, batch)
+                outbox.measure(batch)
             outbox.committed.set()
