@@ -1,5 +1,6 @@
 """The hint of a validation: given only when asked for, as far as the attempts allow, and never with the solution."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 from uuid import UUID
@@ -68,7 +69,8 @@ async def _words(  # the words of level 2 and up
     runtime: Runtime[LearnerContext],
 ) -> tuple[str, str, Spent]:  # fmt: skip
     request, subject = request_of(state), subject_of(state)
-    prepared = hints.prepared(problem.hint_key, allowed.level, request.locale)
+    # in a thread, because the words are read from a file the first time
+    prepared = await asyncio.to_thread(hints.prepared, problem.hint_key, allowed.level, request.locale)
     if deps.models.offline:
         return prepared, "prepared", Spent()
     task = {"title": subject["title"], "criteria": subject["criteria"]} if subject["title"] else None

@@ -1,5 +1,6 @@
 """Code snapshots, validations and mastery as verbs a model may call."""
 
+import asyncio
 from uuid import UUID
 
 from langchain_core.tools import BaseTool
@@ -77,9 +78,10 @@ async def get_snapshot_diff(before_id: UUID, after_id: UUID, runtime: Runtime) -
 @verb(Effect.READ)
 async def get_rule(rule: str, runtime: Runtime) -> JsonObject:
     """Explain a rule a validation named, such as `mutable-default`: what to do about it and why it matters."""
-    known = rules().get(rule)
+    catalogue = await asyncio.to_thread(rules)
+    known = catalogue.get(rule)
     if known is None:
-        near = sorted(name for name in rules() if rule.lower()[:4] in name)[:8]
+        near = sorted(name for name in catalogue if rule.lower()[:4] in name)[:8]
         raise ToolProblem(
             f"There is no rule {clip(rule, 60)!r}.", f"Rules like it: {', '.join(near) or 'none'}. Read get_snapshot."
         )

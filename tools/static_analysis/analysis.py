@@ -1,5 +1,6 @@
 """From code to findings: what can be refused unread, what the child found, and the words for it."""
 
+import asyncio
 import re
 from typing import Final
 
@@ -48,6 +49,8 @@ async def analyse(code: str, language: str, *, locale: str = "en", limits: Limit
     Learner code is parsed, never imported or run, and its own escape comments silence nothing.
     """
     name = normalise(language)
+    # read once, and off the loop: LangGraph's development server refuses file reads on it
+    await asyncio.to_thread(rules)
     refused = _refused(code, name)
     if refused is not None:
         return worded(code, name, locale, Report(depth="syntax", hits=[refused]), 0.0)
