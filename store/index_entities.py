@@ -13,7 +13,7 @@ from store.relay import SinkUnavailable
 from store.vectors import Embedder, EmbedderUnavailable, TextRefused, Vector
 
 _log = logging.getLogger(__name__)
-_TOGETHER: Final = 100
+_TOGETHER: Final = 400
 
 
 async def index(database: Database, embedder: Embedder, keys: Iterable[EntityKey]) -> None:
