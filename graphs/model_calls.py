@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from agents.failures import FailureKind, ModelFailure
 from agents.models import ModelRole, Usage, invoke, usage_of
+from agents.offline import WordByWord
 from graphs.deps import Deps
 from graphs.messages import Spent
 
@@ -47,11 +48,13 @@ async def with_tools(
 ) -> tuple[AIMessage, Spent]:
     """Let a model talk or call tools. With `quiet` its words are not streamed. Raises ModelFailure.
 
-    An answer that was cut off in the middle of a tool call is a failure: half a call must not be executed.
+    An answer that was cut off is a failure: half a call must not be executed, half a sentence is no answer.
     """
     check_budget(deps, spent)
-    message = await invoke(deps.models.chat(role).bind_tools(tools), messages, quiet=quiet)
-    if message.response_metadata.get("finish_reason") == "length":
+    model = deps.models.chat(role)
+    message = await invoke(model.bind_tools(tools), messages, quiet=quiet)
+    ending = "stop" if isinstance(model, WordByWord) else message.response_metadata.get("finish_reason")
+    if ending in (None, "length"):
         raise ModelFailure(FailureKind.CUT_OFF)
     if message.invalid_tool_calls and not message.tool_calls:
         raise ModelFailure(FailureKind.MALFORMED)

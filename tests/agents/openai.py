@@ -68,6 +68,18 @@ def stream(words: Sequence[str]) -> httpx.Response:
     return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=b"".join(chunks(words)))
 
 
+def stream_call(name: str, args: Any) -> httpx.Response:
+    """A streamed tool call, its arguments in pieces."""
+    text = _text(args)
+    pieces = [text[i : i + 7] for i in range(0, len(text), 7)]
+    first = {"index": 0, "id": "call_s", "type": "function", "function": {"name": name, "arguments": ""}}
+    body = _event({"role": "assistant", "content": None, "tool_calls": [first]}, None)
+    for piece in pieces:
+        body += _event({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}, None)
+    body += _event({}, "tool_calls") + b"data: [DONE]\n\n"
+    return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=body)
+
+
 def cut(words: Sequence[str]) -> httpx.Response:
     """A streamed answer that breaks off."""
     return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=CutStream(words))

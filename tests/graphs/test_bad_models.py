@@ -150,22 +150,72 @@ async def test_a_model_that_calls_for_ever_is_stopped_by_the_budget(
     assert route.call_count <= 6
 
 
-@pytest.mark.parametrize("reply", [fake.cut(["You have", " two"]), fake.problem(500), fake.problem(429)])
+UNDERSTOOD: dict[str, Any] = {
+    "kind": "manage", "objective": "", "deadline": None, "hours_per_week": None, "level": None, "constraints": [],
+}  # fmt: skip
+
+
+@respx.mock
+async def test_a_streamed_conversation_calls_a_tool_and_streams_its_answer(
+    deps: DepsFactory, database: Database, learner: Principal, models: Models
+) -> None:
+    streams = [
+        fake.stream_call("create_goal", {"title": "Añadir una meta"}),
+        fake.stream(["Done", ",", " it is there."]),
+    ]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        return streams.pop(0) if body.get("stream") else fake.answer(json.dumps(UNDERSTOOD))
+
+    respx.post(fake.URL).mock(side_effect=answer)
+    run = Planning(deps(models), learner)
+    words: list[str] = []
+    async for message, _ in run.app.astream(
+        {"messages": [HumanMessage("add a goal")]}, run.config, context=run.context, stream_mode="messages"
+    ):
+        if message.type == "AIMessageChunk":
+            words.append(message.text)
+    assert "".join(words) == "Done, it is there."
+    assert [goal.title for goal in await goals_of(database, learner)] == ["Añadir una meta"]
+
+
+@respx.mock
+async def test_a_tool_call_that_breaks_off_in_mid_stream_is_not_executed(
+    deps: DepsFactory, database: Database, learner: Principal, models: Models
+) -> None:
+    whole = fake.stream_call("create_goal", {"title": "Half a goal"}).content
+    cut = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=whole[: len(whole) // 2])
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return cut if json.loads(request.content).get("stream") else fake.answer(json.dumps(UNDERSTOOD))
+
+    respx.post(fake.URL).mock(side_effect=answer)
+    run = Planning(deps(models), learner)
+    async for _ in run.app.astream(
+        {"messages": [HumanMessage("add a goal")]}, run.config, context=run.context, stream_mode="messages"
+    ):
+        pass
+    state = await run.app.aget_state(run.config)
+    assert state.values["result"]["status"] == "failed"
+    assert await goals_of(database, learner) == []
+
+
+HALF = httpx.Response(
+    200,
+    headers={"content-type": "text/event-stream"},
+    content=fake.stream(["You", " have"]).content.rsplit(b"data: {", 1)[0],
+)
+"""A stream that ends without saying that it is complete."""
+
+
+@pytest.mark.parametrize("reply", [HALF, fake.cut(["You have", " two"]), fake.problem(500), fake.problem(429)])
 @respx.mock
 async def test_conversation_that_breaks_off_says_so(
     deps: DepsFactory, database: Database, learner: Principal, models: Models, reply: httpx.Response
 ) -> None:
-    understood: dict[str, Any] = {
-        "kind": "manage",
-        "objective": "",
-        "deadline": None,
-        "hours_per_week": None,
-        "level": None,
-        "constraints": [],
-    }
-
     def answer(request: httpx.Request) -> httpx.Response:
-        return fake.answer(json.dumps(understood)) if "response_format" in json.loads(request.content) else reply
+        return fake.answer(json.dumps(UNDERSTOOD)) if "response_format" in json.loads(request.content) else reply
 
     respx.post(fake.URL).mock(side_effect=answer)
     run = Planning(deps(models), learner)
