@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from langchain_core.messages import convert_to_messages
 from langgraph_sdk import get_client
 
@@ -94,6 +96,7 @@ async def _service(scene: Scene) -> AsyncGenerator[tuple[str, str]]:
         "DATA_DIR": str(scene.folder / "data"),
         "DATABASE_URL": scene.urls.login,
         "MIGRATION_DATABASE_URL": scene.urls.owner,
+        "JWT_PRIVATE_KEY": _fresh_key(),
     }
     command = str(Path(sys.executable).with_name("goals"))
     log = (scene.folder / "service.log").open("wb")
@@ -108,6 +111,8 @@ async def _service(scene: Scene) -> AsyncGenerator[tuple[str, str]]:
             env=environment, stdout=asyncio.subprocess.PIPE, stderr=log, cwd=scene.folder,
         )  # fmt: skip
         answer, _ = await minted.communicate()
+        if minted.returncode:
+            raise RuntimeError("No token was minted: " + (scene.folder / "service.log").read_text()[-800:])
         yield url, json.loads(answer)["access_token"]
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -129,6 +134,12 @@ async def _ready(url: str, service: asyncio.subprocess.Process, scene: Scene) ->
                     return
             await asyncio.sleep(0.2)
     raise RuntimeError("The service did not start: " + (scene.folder / "service.log").read_text()[-800:])
+
+
+def _fresh_key() -> str:
+    """Return a signing key for this one service: with it `goals token` can speak for the learner of the case."""
+    text = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return text.decode()
 
 
 def _free_port() -> int:
