@@ -110,6 +110,7 @@ async def test_a_stopped_worker_hands_its_runs_back(front: Engine, spawn: Spawn,
     assert check(await stream) == 2
 
 
+@pytest.mark.chaos
 async def test_a_frozen_worker_writes_nothing_when_it_thaws(front: Engine, spawn: Spawn, learner: Principal) -> None:
     frozen = await spawn()
     started = await front.start_run(learner, BODY, None)
@@ -122,6 +123,7 @@ async def test_a_frozen_worker_writes_nothing_when_it_thaws(front: Engine, spawn
     assert check(await stream) == 2
 
 
+@pytest.mark.chaos
 async def test_a_restart_of_connections_fails_no_run(
     front: Engine, spawn: Spawn, learner: Principal, database_url: str
 ) -> None:
