@@ -76,7 +76,9 @@ async def _opened() -> AsyncGenerator[_Open]:
             secret = settings.migration_database_url
             url, owner = settings.database_url.get_secret_value(), secret.get_secret_value() if secret else None
         # A command may take as long as it takes; the service's own limit is for requests.
-        database = await stack.enter_async_context(Database(url, max_size=4, statement_timeout=600))
+        database = await stack.enter_async_context(
+            Database(url, max_size=4, statement_timeout=600, transaction_timeout=600)
+        )
         yield _Open(database, embedders, owner)
 
 
