@@ -1,11 +1,13 @@
 """Goal planning end to end: from an objective to rows, and every way in which it ends without any."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langgraph.types import Command
 
 from agents.models import ModelSettings, open_models
 from agents.offline import ToolRequest
@@ -186,7 +188,6 @@ async def test_an_edited_plan_is_checked_again(deps: DepsFactory, database: Data
 async def test_an_unreadable_answer_is_no_consent(
     deps: DepsFactory, database: Database, learner: Principal, answer: Any
 ) -> None:
-    from langgraph.types import Command
 
     run = Planning(deps(scripted(READY, plan())), learner)
     await run.start(objective="Write a compiler")
@@ -459,3 +460,49 @@ async def test_an_abandoned_turn_is_settled_from_the_ledger(
     assert len(answers) == 2
     assert all("abandoned" in answer.text for answer in answers)
     assert await goals_of(database, learner) == []
+
+
+async def at_approval(run: Planning) -> Any:
+    """The configuration of the checkpoint at which the plan was offered."""
+    async for state in run.app.aget_state_history(run.config):
+        if "approve" in state.next:
+            return state.config
+    raise AssertionError("the plan was never offered")
+
+
+async def test_approving_again_in_a_fork_changes_nothing(
+    deps: DepsFactory, database: Database, learner: Principal
+) -> None:
+    run = Planning(deps(scripted(READY, plan())), learner)
+    await run.start(objective="Write a compiler")
+    first = await run.answer("approve")
+    past = await at_approval(run)
+    resume = Command(resume={"decisions": [{"type": "approve"}]})
+    again = await run.app.ainvoke(resume, past, context=run.context, durability="sync")
+    assert again["result"]["goal_id"] == first["result"]["goal_id"]
+    assert len(await goals_of(database, learner)) == 1
+
+
+async def test_a_committed_plan_cannot_be_committed_differently_from_a_fork(
+    deps: DepsFactory, database: Database, learner: Principal
+) -> None:
+    run = Planning(deps(scripted(READY, plan())), learner)
+    paused = await run.start(objective="Write a compiler")
+    await run.answer("approve")
+    changed = {**paused["plan"]["draft"], "title": "Write two compilers"}
+    edit = {"type": "edit", "edited_action": {"name": "commit_plan", "args": changed}}
+    resume = Command(resume={"decisions": [edit]})
+    again = await run.app.ainvoke(resume, await at_approval(run), context=run.context, durability="sync")
+    assert again["result"]["plan"]["title"] == "Write a compiler"  # the answer stored with the checkpoint stands
+    assert [goal.title for goal in await goals_of(database, learner)] == ["Write a compiler"]
+
+
+async def test_two_approvals_at_once_make_one_goal(deps: DepsFactory, database: Database, learner: Principal) -> None:
+    run = Planning(deps(scripted(READY, plan())), learner)
+    await run.start(objective="Write a compiler")
+    results = await asyncio.gather(*(run.answer("approve") for _ in range(3)), return_exceptions=True)
+    ended: list[Any] = [result for result in results if not isinstance(result, BaseException)]
+    ids = {state["result"]["goal_id"] for state in ended}
+    (goal,) = await goals_of(database, learner)
+    assert ids == {str(goal.id)}
+    assert len(await tasks_of(database, learner, goal)) == 3
