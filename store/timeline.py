@@ -98,10 +98,10 @@ async def events_between(
     )
     params = {"after": max(after, border), "upto": upto, "owner": owner}
     async with tx.connection.cursor(name="timeline", row_factory=class_row(SequencedEvent)) as cursor:
-        cursor.itersize = PAGE
         await cursor.execute(query, params)
-        async for event in cursor:
-            yield event
+        while events := await cursor.fetchmany(PAGE):
+            for event in events:
+                yield event
 
 
 def _needed(archive: Lake | None) -> Lake:

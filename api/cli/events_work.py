@@ -48,7 +48,9 @@ async def opened() -> AsyncGenerator[Opened]:
             url = server.login_url
         else:
             url = settings.database_url.get_secret_value()
-        database = await stack.enter_async_context(Database(url, max_size=4, statement_timeout=3600))
+        database = await stack.enter_async_context(
+            Database(url, max_size=4, statement_timeout=3600, transaction_timeout=3600)
+        )
         async with database.transaction(SERVICE) as tx:
             epoch = (await lag.head(tx)).epoch
         rabbitmq = settings.rabbitmq_url

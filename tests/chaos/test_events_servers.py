@@ -74,12 +74,12 @@ async def postgres_campaign(nursery: Nursery, folder: Path, kills: int) -> int:
         async with writing(nursery, server.login_url, folder, lake) as notes:
             for _ in range(kills):
                 before = noted(notes)
-                await until(lambda at_least=before + 60: noted(notes) >= at_least, 60)
+                await until(lambda at_least=before + 25: noted(notes) >= at_least, 60)
                 kill_postgres(server)
                 server.close()
                 server = await asyncio.to_thread(embedded.start, folder / "data")
             before = noted(notes)
-            await until(lambda: noted(notes) >= before + 30, 60)
+            await until(lambda: noted(notes) >= before + 15, 60)
         await sequence_all(server.login_url)
         assert await nursery.run("lake", url=server.login_url, lake=lake) == 0
         acknowledged = {identity for path in notes for identity in path.read_text().split()}
@@ -95,13 +95,13 @@ async def postgres_campaign(nursery: Nursery, folder: Path, kills: int) -> int:
 
 
 async def test_killing_postgresql_under_load_loses_nothing_acknowledged(nursery: Nursery, tmp_path: Path) -> None:
-    assert await postgres_campaign(nursery, tmp_path, kills=1) > 90
+    assert await postgres_campaign(nursery, tmp_path, kills=1) >= 40
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
 async def test_killing_postgresql_again_and_again(nursery: Nursery, tmp_path: Path) -> None:
-    assert await postgres_campaign(nursery, tmp_path, kills=4) > 270
+    assert await postgres_campaign(nursery, tmp_path, kills=4) >= 115
 
 
 async def test_a_killed_broker_gets_everything_once_it_is_back(nursery: Nursery, urls: Urls, node: Node) -> None:
