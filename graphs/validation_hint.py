@@ -18,15 +18,11 @@ from graphs.context import LearnerContext, principal
 from graphs.deps import Deps
 from graphs.messages import Spent
 from graphs.model_calls import structured
-from graphs.validation_review import code_of
+from graphs.validation_review import code_of, known_solutions
 from graphs.validation_state import Hint, Request, State, checked_findings, request_of, static_of, subject_of
-from store import hint_grants, snapshots
-from store.errors import NotFound
+from store import hint_grants
 from store.findings import Finding, Severity
 from store.hint_grants import Grant
-from store.types import EntityType
-
-REFERENCES = 3
 
 
 async def give(deps: Deps, state: State, runtime: Runtime[LearnerContext]) -> dict[str, Any]:
@@ -84,7 +80,7 @@ async def _words(  # the words of level 2 and up
         draft.text,
         draft.code,
         subject["language"],
-        references=await _references(deps, state, runtime),
+        references=(await known_solutions(deps, state, runtime)).values(),
         defined=[str(each["name"]) for each in static_of(state)["outline"].get("functions", [])],
         before=[grant.words for grant in taken],
     )
@@ -94,19 +90,6 @@ async def _words(  # the words of level 2 and up
         return prepared, fault or "empty", cost
     block = f"\n```{subject['language']}\n{draft.code.strip()}\n```" if draft.code.strip() else ""
     return draft.text.strip() + block, "model", cost
-
-
-async def _references(deps: Deps, state: State, runtime: Runtime[LearnerContext]) -> list[str]:
-    """Known solutions a hint must not repeat: the validated code that was found near the task."""
-    kinds = [item for item in state.get("evidence", []) if item["kind"] == EntityType.CODE_SNAPSHOT]
-    texts = [item["text"] for item in kinds]
-    async with deps.database.transaction(principal(runtime)) as tx:
-        for item in kinds[:REFERENCES]:
-            try:
-                texts.append((await snapshots.get(tx, UUID(item["entity_id"]))).content[:40_000])
-            except NotFound:
-                continue
-    return texts
 
 
 def _hint(allowed: Step, problem: Finding | None, words: str, by: str) -> Hint:

@@ -30,7 +30,7 @@ from graphs.validation_state import (
 )  # fmt: skip
 from graphs.validation_texts import sentence
 from store import snapshots
-from store.errors import StoreError, Unavailable
+from store.errors import NotFound, StoreError, Unavailable
 from store.findings import Finding, numbered
 from store.search import Hit, Scope, SearchRequest, retrieve
 from store.snapshots import SnapshotFilter
@@ -112,19 +112,40 @@ def _evidence(number: int, hit: Hit) -> EvidenceItem:
         entity_id=hit.entity_id,
         title=hit.title[:200],
         heading=hit.heading[:200],
-        text=hit.snippet[:600],
+        # the state is streamed to the learner: another's accepted solution is for the reviewer's eyes only
+        text="" if solution(hit.entity_type, mine=hit.own) else hit.snippet[:600],
         mine=hit.own,
     )
 
 
-def _cited(item: EvidenceItem) -> Mapping[str, str]:
-    return {key: str(item[key]) for key in ("id", "kind", "title", "heading", "text")}
+def solution(kind: str, *, mine: bool) -> bool:
+    """Whether a piece of evidence is validated code of somebody else."""
+    return kind == EntityType.CODE_SNAPSHOT and not mine
+
+
+async def known_solutions(deps: Deps, state: State, runtime: Runtime[LearnerContext]) -> Mapping[str, str]:
+    """Return the code behind the evidence, by evidence id, as far as the learner may read it."""
+    found: dict[str, str] = {}
+    async with deps.database.transaction(principal(runtime)) as tx:
+        for item in state.get("evidence", []):
+            if item["kind"] == EntityType.CODE_SNAPSHOT:
+                try:
+                    found[item["id"]] = (await snapshots.get(tx, UUID(item["entity_id"]))).content[:40_000]
+                except NotFound:
+                    continue
+    return found
+
+
+def _cited(item: EvidenceItem, code: Mapping[str, str]) -> Mapping[str, str]:
+    text = item["text"] or code.get(item["id"], "")[:600]
+    return {key: str(item[key]) for key in ("id", "kind", "title", "heading")} | {"text": text}
 
 
 async def review(deps: Deps, state: State, runtime: Runtime[LearnerContext]) -> dict[str, Any]:
     """Let the model, or the rules, review the code. Here is nothing that could write: no tool is offered."""
     request, subject, found = request_of(state), subject_of(state), static_of(state)
     progress(runtime, "review", sentence(request.locale, "review"))
+    known = await known_solutions(deps, state, runtime)
     messages = reviewer.messages(
         locale=request.locale,
         task={"title": subject["title"], "description": subject["description"]} if subject["title"] else None,
@@ -134,7 +155,7 @@ async def review(deps: Deps, state: State, runtime: Runtime[LearnerContext]) -> 
         known=[{key: issue[key] for key in ("type", "line", "message")} for issue in found["issues"]],
         outline=found["outline"],
         tests=[each.model_dump() for each in request.client_test_results.tests] if request.client_test_results else [],
-        evidence=[_cited(item) for item in state.get("evidence", [])],
+        evidence=[_cited(item, known) for item in state.get("evidence", [])],
         complaints=state.get("complaints") or [],
     )  # fmt: skip
     try:

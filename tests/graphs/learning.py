@@ -44,7 +44,7 @@ class Work:
             return int(await tx.fetch_value("SELECT count(*) FROM events WHERE type = 'code_snapshot.validated'"))
 
 
-async def working(database: Database, who: Principal, **task: Any) -> Work:
+async def working(database: Database, who: Principal, course_id: str | None = None, **task: Any) -> Work:
     values: dict[str, Any] = {
         "title": "Write a function for the mean",
         "acceptance_criteria": ("Defines a function `mean(values)`", "An empty list gives 0"),
@@ -52,6 +52,6 @@ async def working(database: Database, who: Principal, **task: Any) -> Work:
         **task,
     }
     async with database.transaction(who) as tx:
-        goal = await goals.create(tx, NewGoal(title="Learn statistics"))
+        goal = await goals.create(tx, NewGoal(title="Learn statistics", course_id=course_id))
         made = await tasks.create(tx, NewTask(goal_id=goal.id, **values))
     return Work(database, who, goal.id, made.id)

@@ -10,17 +10,21 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
+from agents.embedders_hash import HashEmbedder
 from agents.failures import FailureKind, ModelFailure
 from agents.models import Models, ModelSettings
 from agents.scripted import ObedientChatModel
 from graphs import code_validation
 from graphs.deps import Deps, offline_rules, open_models
-from store import mastery, snapshots, tasks
+from store import courses, mastery, snapshots, tasks
+from store.courses import NewCourse
 from store.database import Database
 from store.principal import Principal
+from store.snapshots import Validation
 from store.types import TaskStatus, ValidationStatus
 from tests.graphs.conftest import DepsFactory, compiled, context_of, of, scripted, seen, thread
-from tests.graphs.learning import BETTER, BROKEN, BUGGY, GOOD, working
+from tests.graphs.learning import BETTER, BROKEN, BUGGY, GOOD, Work, working
+from tests.store.searching import index_everything
 from tools.context import IdentityMissing
 
 
@@ -412,3 +416,26 @@ async def test_the_checkpoint_holds_no_code(deps: DepsFactory, database: Databas
     snapshot = await work.hand_in(f"def {marker}_f(values):\n" + "    values.append(1)\n" * 300)
     state = await run(deps(offline()), learner, {"snapshot_id": str(snapshot.id)})
     assert len(json.dumps(state, default=str)) < 20_000
+
+
+async def test_the_accepted_solution_of_another_reaches_the_reviewer_and_never_the_learner(
+    deps: DepsFactory, database: Database, learner: Principal, other_learner: Principal, instructor: Principal
+) -> None:
+    async with database.transaction(instructor) as tx:
+        await courses.create(tx, NewCourse(id="stats", title="Statistics"))
+        await courses.publish(tx, "stats")
+    works: dict[str, Work] = {}
+    for who in (other_learner, learner):
+        async with database.transaction(who) as tx:
+            await courses.enroll(tx, "stats")
+        works[who.user_id] = await working(database, who, course_id="stats")
+    solved = await works["bob"].hand_in(GOOD.replace("values", "canary_4711"))
+    async with database.transaction(other_learner) as tx:
+        await snapshots.record_validation(tx, solved.id, Validation(status=ValidationStatus.PASSED, score=1.0))
+    await index_everything(database, HashEmbedder())
+    mine = await works["ada"].hand_in(BUGGY)
+    models = scripted(reviewing())
+    state = await run(deps(models), learner, {"snapshot_id": str(mine.id), "hint_level": 1})
+    assert "canary_4711" in seen(models)[0][-1].text
+    assert "canary_4711" not in json.dumps(state, default=str)
+    assert [each["kind"] for each in state["result"]["evidence"]] == ["code_snapshot", "course"]
