@@ -197,7 +197,7 @@ async def campaign_of(urls: Urls, random_kills: int, each_point: int, seed: int 
 @pytest.mark.timeout(120)
 async def test_effects_happen_once_through_a_share_of_the_kills(urls: Urls) -> None:
     campaign = await campaign_of(urls, random_kills=4, each_point=1)
-    assert campaign.kills == 4 + len(POINTS)
+    assert campaign.kills >= 4 + len(POINTS)
 
 
 @pytest.mark.chaos
