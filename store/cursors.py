@@ -8,7 +8,9 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
 from store.errors import StoreError
-from store.event_rows import SEQUENCED, SequencedEvent
+from store.event_rows import SEQUENCED as COLUMNS
+from store.event_rows import SequencedEvent
+from store.wakeups import COMMITTED, SEQUENCED
 
 
 class Fenced(StoreError):
@@ -64,6 +66,7 @@ async def read(connection: AsyncConnection, name: str) -> Cursor:
 
 async def request_flush(connection: AsyncConnection, name: str) -> None:
     """Ask the sink's relay, in whatever process, to deliver everything committed by now without waiting for more."""
+    await connection.execute("SELECT pg_notify(%s, ''), pg_notify(%s, '')", [COMMITTED, SEQUENCED])
     await connection.execute(
         """
         UPDATE sinks SET flush_to = h.next_position - 1 + (
@@ -87,7 +90,7 @@ async def fetch(connection: AsyncConnection, at: Cursor, *, most: int, most_byte
     last = at.pending_end or at.position + most
     query: LiteralString = (
         "SELECT "
-        + SEQUENCED
+        + COLUMNS
         + """
         FROM (
             SELECT log.*, sum(pg_column_size(ev.payload)) OVER (ORDER BY log.position) AS running
@@ -114,7 +117,7 @@ async def fetch(connection: AsyncConnection, at: Cursor, *, most: int, most_byte
 async def fetch_one(connection: AsyncConnection, position: int) -> list[SequencedEvent]:
     """Return the event at `position` in a list, empty when it was pruned."""
     query: LiteralString = (
-        "SELECT " + SEQUENCED + " FROM event_log AS l JOIN events AS e USING (seq) WHERE l.position = %s"
+        "SELECT " + COLUMNS + " FROM event_log AS l JOIN events AS e USING (seq) WHERE l.position = %s"
     )
     async with connection.cursor(row_factory=class_row(SequencedEvent)) as cursor:
         await cursor.execute(query, [position])

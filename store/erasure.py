@@ -184,7 +184,6 @@ async def _wait_for_lake(database: Database, lake: Lake) -> None:
     async with database.transaction(SERVICE) as tx:
         await cursors.register(tx.connection, lake.name)
         await cursors.request_flush(tx.connection, lake.name)
-        await tx.execute("SELECT pg_notify('goals_events_committed', ''), pg_notify('goals_events_sequenced', '')")
     try:
         async with asyncio.timeout(CATCH_UP_SECONDS):
             while True:

@@ -19,7 +19,7 @@ __all__ = ["BatchPolicy", "PoisonEvent", "Redelivers", "Relay", "SequencedEvent"
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 2.0
+POLL_SECONDS = 5.0
 TRIES_TOGETHER = 3
 TRIES_ALONE = 3
 PARKED_IN_A_ROW = 3

@@ -217,6 +217,18 @@ def unpark(
     out.print(f"[ok]✓[/ok] {count} will be delivered again; `goals events parked` shows what fails again")
 
 
+@app.command()
+def redeliver(
+    sink: Annotated[str, typer.Argument(help="broker, index or snapshots.")],
+    after: Annotated[int, typer.Option(min=0, help="Begin behind this position.")],
+) -> None:
+    """Let a sink receive everything behind a position again; consumers drop what they have seen."""
+    from api.cli import events_work as work
+
+    _run(work.redeliver(sink, after))
+    out.print(f"[ok]✓[/ok] {sink} gets everything behind position {after} again.")
+
+
 @app.command("erase-user")
 def erase_user(
     user_id: Annotated[str, typer.Argument(help="Whose content goes.")],

@@ -139,6 +139,15 @@ async def unpark(sink: str, position: int | None) -> int:
         return count
 
 
+async def redeliver(sink: str, after: int) -> None:
+    async with opened() as at:
+        if sink == Lake.name:
+            raise Trouble(
+                "The lake already holds these events once.", "`goals events repair` writes damaged files again."
+            )
+        await mending.rewind(at.database, sink, after)
+
+
 async def erase(user_id: str) -> Erased:
     async with opened() as at, event_path(at.config, at.database):
         return await erasure.erase_user(at.database, at.lake, user_id, rabbitmq_url=at.rabbitmq_url)

@@ -126,6 +126,17 @@ def test_a_restored_database_is_adopted(events: Goals, goal_id: str, urls: Urls)
     assert events("verify").exit_code == 0
 
 
+def test_a_sink_can_receive_events_again(events: Goals, goal_id: str, urls: Urls) -> None:
+    events("flush")
+    with psycopg.connect(urls.owner) as connection:
+        connection.execute("UPDATE sinks SET position = 2 WHERE name = 'broker'")
+    assert "behind position 1 again" in events("redeliver", "broker", "--after", "1").output
+    with psycopg.connect(urls.owner) as connection:
+        assert connection.execute("SELECT position FROM sinks WHERE name = 'broker'").fetchone() == (1,)
+    with pytest.raises(Trouble, match="holds these events once"):
+        events("redeliver", "lake", "--after", "0")
+
+
 def test_a_time_that_is_none_is_refused(events: Goals, goal_id: str) -> None:
     with pytest.raises(Trouble, match="is not a time"):
         events("replay", "goal", goal_id, "--at", "yesterday")

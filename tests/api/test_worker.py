@@ -60,6 +60,23 @@ async def test_one_change_is_in_three_places(
     assert batch[0].entity_id == str(goal.id)
 
 
+async def test_a_broker_that_appears_later_gets_everything(
+    database: Database, tmp_path: Path, urls: Urls, rabbitmq_url: str
+) -> None:
+    exchange = f"test.{uuid4().hex}"
+    connection = await aio_pika.connect(rabbitmq_url)
+    async with connection:
+        channel = await connection.channel()
+        queue = await channel.declare_queue(exclusive=True)
+        await queue.bind(await declare(channel, exchange), "#")
+        async with event_path(EventPathConfig(str(tmp_path)), database):
+            write_many(urls.owner, "g", range(1, 4))
+        async with event_path(EventPathConfig(str(tmp_path), rabbitmq_url, exchange), database):
+            write_many(urls.owner, "g", range(4, 6))
+        messages = [await queue.get(timeout=5) for _ in range(5)]
+    assert [message.headers["position"] for message in messages] == [1, 2, 3, 4, 5]
+
+
 async def test_stopping_brings_what_was_committed_to_every_sink(
     database: Database, config: EventPathConfig, urls: Urls
 ) -> None:

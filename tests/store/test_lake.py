@@ -11,6 +11,7 @@ import pandas as pd
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import fs
 
 from store import cursors, lake_files
 from store.background import service_session
@@ -228,3 +229,14 @@ async def test_the_log_reaches_the_lake_byte_for_byte(urls: Urls, tmp_path: Path
         stored = [row[0] for row in await cursor.fetchall()]
     (file,) = Lake(str(tmp_path)).files()
     assert pq.read_table(tmp_path / file.path, columns=["payload_json"])["payload_json"].to_pylist() == stored
+
+
+async def test_an_object_store_gets_whole_objects_under_the_same_names(lake: Lake) -> None:
+    """The mock of pyarrow stands for S3: no rename, no fsync, a whole object or nothing."""
+    folder: Any = lake.folder
+    folder._fs, folder.root, folder.local = fs._MockFileSystem(), "bucket", False  # pyright: ignore[reportPrivateUsage]
+    folder._fs.create_dir(f"bucket/{LakeFile(1, 1, 3, DAY).path.rpartition('/')[0]}")
+    await lake.deliver(sequenced(1, 3))
+    await lake.deliver(sequenced(4, 6))
+    assert [file.path for file in lake.files()] == [LakeFile(1, 1, 3, DAY).path, LakeFile(1, 4, 6, DAY).path]
+    assert positions(lake) == [1, 2, 3, 4, 5, 6]
