@@ -1,10 +1,10 @@
-"""The loops of a process that executes runs: claim, renew, reap, listen, write. A loop that dies stops it, loudly."""
+"""The loops of a process that executes runs: claim, renew, reap, prune, listen, write."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from api.runs import metrics
 from api.runs.execute import Active, Attempt, LeaseLost
@@ -59,18 +59,17 @@ class Worker:
 
     def start(self) -> None:
         """Begin to work."""
-        loops: dict[str, Coroutine[Any, Any, None]] = {
-            "claim": self._claim_loop(),
-            "renew": self._every(HEARTBEAT_SECONDS, self._renew),
-            "reap": self._every(REAP_SECONDS, self._reap),
-            "prune": self._every(PRUNE_SECONDS, self._prune),
-            "frames": self.writer.run(),
-            "listen": run_notices.listen(self.database.url, self.sender, _CHANNELS, self._heard),
+        loops: dict[str, Callable[[], Awaitable[None]]] = {
+            "claim": self._claim_loop,
+            "renew": partial(self._every, HEARTBEAT_SECONDS, self._renew),
+            "reap": partial(self._every, REAP_SECONDS, self._reap),
+            "prune": partial(self._every, PRUNE_SECONDS, self._prune),
+            "frames": self.writer.run,
+            "listen": partial(run_notices.listen, self.database.url, self.sender, _CHANNELS, self._heard),
         }
-        for name, loop in loops.items():
-            task = asyncio.create_task(loop, name=f"runs:{name}")
-            task.add_done_callback(self._loop_ended)
-            self._loops.append(task)
+        self._loops = [
+            asyncio.create_task(_supervised(name, loop), name=f"runs:{name}") for name, loop in loops.items()
+        ]
 
     async def stop(self, grace: float) -> None:
         """Take nothing new, let runs reach their next step for `grace` seconds, give the rest back to the queue."""
@@ -120,6 +119,9 @@ class Worker:
             await self._give_back(active)
         except asyncio.CancelledError:
             await self._give_back(active)
+        except Exception:
+            # A fault of ours. The lease runs out by itself, which keeps the next attempt from coming at once.
+            log.critical("run %s could not be executed", run.run_id, exc_info=True)
         finally:
             self._active.pop(run.run_id, None)
             metrics.RUNS_ACTIVE.dec()
@@ -223,10 +225,15 @@ class Worker:
             run_id, _, action = payload.partition(" ")
             self.cancel(run_id, action or "interrupt")
 
-    def _loop_ended(self, task: "asyncio.Task[None]") -> None:
-        if task.cancelled() or self._stopping:
-            return
-        log.critical("%s ended: this process gives up its runs", task.get_name(), exc_info=task.exception())
-        self._stopping = True
-        for active in self._active.values():
-            active.stop()
+
+async def _supervised(name: str, loop: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop that should never end; when it breaks, say so loudly and start it again.
+
+    A worker without one of its loops would look alive and do nothing.
+    """
+    while True:
+        try:
+            await loop()
+        except Exception:
+            log.critical("the loop %r of the run worker broke; it starts again", name, exc_info=True)
+            await asyncio.sleep(1.0)
