@@ -1,6 +1,7 @@
 """Fails when a tracked file holds something that looks like a secret and is not in the reviewed baseline.
 
-Known findings are named by file and hash: moving a line is no news. `--accept` writes the baseline after a review.
+A known finding is known by its hash, wherever it stands: moving a line is no news.
+`--accept` writes the baseline after a review.
 """
 
 import json
@@ -27,8 +28,8 @@ def main() -> int:
         if "--accept" in sys.argv:
             baselines.save_to_file(found, str(BASELINE))
             return 0
-    accepted = {(name, entry["hashed_secret"]) for name, entries in known["results"].items() for entry in entries}
-    fresh = [secret for name, secret in found if (name, secret.secret_hash) not in accepted]
+    accepted = {entry["hashed_secret"] for entries in known["results"].values() for entry in entries}
+    fresh = [secret for _, secret in found if secret.secret_hash not in accepted]
     for secret in fresh:
         sys.stdout.write(f"{secret.filename}:{secret.line_number}: looks like a secret ({secret.type})\n")
     if fresh:
