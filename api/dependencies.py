@@ -8,6 +8,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from api.bodies import StrictRoute
+from api.direct import handler_of
 from api.errors import Problem
 from api.middleware import correlation_of
 from api.services import Services
@@ -65,7 +66,7 @@ class SecuredRoute(StrictRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Put the check in front of the handler."""
-        handler = super().get_route_handler()
+        handler = handler_of(self) or super().get_route_handler()
         security = (self.openapi_extra or {}).get("security")
         if security == []:
             return handler
