@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, LiteralString, cast
@@ -49,7 +49,19 @@ class Measured:
     short: int
     p50: float
     p95: float
-    route: str = ""
+    cpu: float
+    route: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What one question took, in milliseconds, and what came back."""
+
+    took: float
+    cpu: float
+    recall: float
+    short: bool
+    route: str
 
 
 def main() -> None:
@@ -69,55 +81,71 @@ def main() -> None:
         settings = {"shared_buffers": "2GB", "maintenance_work_mem": "1GB", "max_wal_size": "8GB", "jit": "off"}
         server = stack.enter_context(embedded.start(folder / "data", settings=settings))
         migrate.upgrade(server.owner_url)
-        figures = asyncio.run(measure(server.owner_url, server.login_url, corpus, asked))
-        if given.peer:
-            figures["peer"] = peer(given.peer, server.owner_url, asked, folder)
-        else:
+        peer = Peer(given.peer, server.owner_url, asked, folder) if given.peer else None
+        figures = asyncio.run(measure(server.owner_url, server.login_url, corpus, asked, peer))
+        if peer is None:
             print("PGVectorStore was not compared: give --peer an interpreter that has langchain-postgres.")
     missed = report(figures)
     if given.json:
-        given.json.write_text(json.dumps(figures, indent=1, default=vars))
+        given.json.write_text(json.dumps(figures, indent=1, default=asdict))
     sys.exit(1 if missed else 0)
 
 
-async def measure(owner: str, login: str, corpus: Corpus, asked: Sequence[Question]) -> dict[str, Any]:
-    """Return the figures of our own search and ingest."""
-    figures: dict[str, Any] = {}
-    async with Database(login, max_size=2, statement_timeout=3600) as database:
+async def measure(
+    owner: str, login: str, corpus: Corpus, asked: Sequence[Question], peer: "Peer | None"
+) -> dict[str, Any]:
+    """Return the figures of our own search and ingest, and of the peer's search."""
+    figures: dict[str, Any] = {"peer": []}
+    async with Database(login, max_size=1, statement_timeout=3600, transaction_timeout=3600) as database:
         live_rows(owner, corpus)
         graphs = drop_graphs(owner)
         held_back = min(2000, corpus.size.rows // 10)
-        started = time.perf_counter()
-        await load(database, corpus, range(corpus.size.rows - held_back))
-        figures["ingest without graph"] = (corpus.size.rows - held_back) / (time.perf_counter() - started)
+        figures["ingest without graph"] = await load(database, corpus, range(corpus.size.rows - held_back))
         started = time.perf_counter()
         run(owner, *graphs)
         figures["graph build seconds"] = time.perf_counter() - started
-        started = time.perf_counter()
-        await load(database, corpus, range(corpus.size.rows - held_back, corpus.size.rows))
-        figures["ingest with graph"] = held_back / (time.perf_counter() - started)
+        figures["ingest with graph"] = await load(
+            database, corpus, range(corpus.size.rows - held_back, corpus.size.rows)
+        )
         run(owner, "VACUUM ANALYZE")
+        if peer:
+            peer.wait_until_ready()
         await every(database, asked, corpus)  # warms caches and plans
-        figures["ours"] = await every(database, asked, corpus)
-        # In turns, so that noise of the machine hits both.
-        with_security: list[dict[str, float]] = []
-        without: list[dict[str, float]] = []
-        for _ in range(3):
-            with_security.append({m.case: m.p50 for m in await every(database, asked, corpus)})
-            security(owner, on=False)
-            without.append({m.case: m.p50 for m in await every(database, asked, corpus)})
-            security(owner, on=True)
-        figures["rls cost"] = {
-            case.name: min(r[case.name] for r in with_security) / min(r[case.name] for r in without) - 1
-            for case in CASES
-        }
+        figures["ours"] = await every(database, asked, corpus, peer)
+        if peer:
+            figures["peer"] = peer.figures()
+        figures["rls cost"] = await security_cost(database, owner, asked, corpus)
     return figures
 
 
-async def every(database: Database, asked: Sequence[Question], corpus: Corpus) -> list[Measured]:
-    """Answer all questions; each is one transaction of its asker, from the size of the scope to the cited rows."""
-    found: dict[str, list[tuple[float, float, bool, str]]] = {}
-    for question in asked:
+async def security_cost(database: Database, owner: str, asked: Sequence[Question], corpus: Corpus) -> dict[str, float]:
+    """Return what row-level security adds to the CPU time of a search, client and server together.
+
+    CPU time, because a few hundred microseconds drown in the noise of wall time on a shared machine.
+    """
+    with_security: list[dict[str, float]] = []
+    without: list[dict[str, float]] = []
+    for _ in range(3):
+        with_security.append({m.case: m.cpu for m in await every(database, asked, corpus)})
+        security(owner, on=False)
+        without.append({m.case: m.cpu for m in await every(database, asked, corpus)})
+        security(owner, on=True)
+    return {
+        case.name: min(r[case.name] for r in with_security) / min(r[case.name] for r in without) - 1 for case in CASES
+    }
+
+
+async def every(
+    database: Database, asked: Sequence[Question], corpus: Corpus, peer: "Peer | None" = None
+) -> list[Measured]:
+    """Answer all questions; each is one transaction of its asker, from the size of the scope to the cited rows.
+
+    The peer answers each question right after us, so that noise of the machine hits both.
+    """
+    found: dict[str, list[Answered]] = {}
+    async with database.transaction(SERVICE) as tx:
+        pid = await tx.fetch_value("SELECT pg_backend_pid()")
+    for number, question in enumerate(asked):
         request = SearchRequest(
             "question",
             scope=question.case.scope,
@@ -130,27 +158,40 @@ async def every(database: Database, asked: Sequence[Question], corpus: Corpus) -
             author_cap=K,
         )
         who = Principal(f"user-{question.user}", Role.LEARNER, courses=(f"course-{question.course}",))
-        started = time.perf_counter()
+        cpu, started = cpu_ms(pid), time.perf_counter()
         async with database.transaction(who) as tx:
             result = await search(tx, request, QueryVector(MODEL, False, question.vector))
         took = (time.perf_counter() - started) * 1000
-        recall = recalled(corpus, question, [hit.entity_id for hit in result.hits])
-        short = len(result.hits) < question.available
-        found.setdefault(question.case.name, []).append((took, recall, short, result.provenance.route))
-    return [summary(case, values) for case, values in found.items()]
+        answer = Answered(
+            took,
+            cpu_ms(pid) - cpu,
+            recalled(corpus, question, [hit.entity_id for hit in result.hits]),
+            len(result.hits) < question.available,
+            result.provenance.route,
+        )
+        found.setdefault(question.case.name, []).append(answer)
+        if peer:
+            peer.answer(number)
+    return [summary(case, answers) for case, answers in found.items()]
 
 
-def summary(case: str, values: Sequence[tuple[float, float, bool, str]]) -> Measured:
+def cpu_ms(pid: int) -> float:
+    """Return the CPU time this process and one PostgreSQL backend have used."""
+    server = int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+    return server / 1e6 + time.process_time() * 1000
+
+
+def summary(case: str, answers: Sequence[Answered]) -> Measured:
     """Boil the answers to one kind of question down."""
-    times = sorted(value[0] for value in values)
-    routes = sorted({value[3] for value in values})
+    times = sorted(answer.took for answer in answers)
     return Measured(
         case,
-        statistics.fmean(value[1] for value in values),
-        sum(value[2] for value in values),
+        statistics.fmean(answer.recall for answer in answers),
+        sum(answer.short for answer in answers),
         statistics.median(times),
         times[int(len(times) * 0.95)],
-        "/".join(routes),
+        statistics.median(answer.cpu for answer in answers),
+        "/".join(sorted({answer.route for answer in answers})),
     )
 
 
@@ -171,13 +212,15 @@ def recalled(corpus: Corpus, question: Question, answered: Sequence[str]) -> flo
 PLACES: dict[str, int] = {}
 
 
-async def load(database: Database, corpus: Corpus, rows: range) -> None:
-    """Write rows the way the index does, 500 at a time."""
+async def load(database: Database, corpus: Corpus, rows: range) -> float:
+    """Write rows the way the index does, 500 at a time; return how many a second."""
+    started = time.perf_counter()
     for start in range(rows.start, rows.stop, 500):
         items = [item(corpus, number) for number in range(start, min(start + 500, rows.stop))]
         vectors = {piece.content_hash: corpus.vectors[int(piece.chunk.heading)] for i in items for piece in i.pieces}
         async with database.transaction(SERVICE) as tx:
             await index_rows.write(tx, MODEL, items, {}, vectors)
+    return len(rows) / (time.perf_counter() - started)
 
 
 def item(corpus: Corpus, number: int) -> Indexable:
@@ -265,26 +308,48 @@ def run(owner: str, *statements: str) -> None:
             connection.execute(sql.SQL(cast(LiteralString, statement)))
 
 
-def peer(python: str, owner: str, asked: Sequence[Question], folder: Path) -> list[dict[str, Any]]:
-    """Let PGVectorStore answer the same questions in its own interpreter."""
-    body = [
-        {
-            "case": q.case.name, "scope": q.case.scope, "types": [t.value for t in q.case.types],
-            "user": f"user-{q.user}", "course": f"course-{q.course}", "language": q.case.language,
-            "validated": q.case.only_validated, "vector": q.vector.tolist(), "nearest": q.nearest,
-            "available": q.available,
-        }
-        for q in asked
-    ]  # fmt: skip
-    (folder / "questions.json").write_text(json.dumps(body))
-    script = Path(__file__).with_name("retrieval_peer.py")
-    done = subprocess.run(
-        [python, script, owner, folder / "questions.json"], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        print("PGVectorStore was not compared:", done.stderr[-2000:])
-        return []
-    return json.loads(done.stdout)
+class Peer:
+    """PGVectorStore in its own interpreter, answering one question at a time."""
+
+    def __init__(self, python: str, owner: str, asked: Sequence[Question], folder: Path) -> None:
+        body = [
+            {
+                "case": q.case.name, "scope": q.case.scope, "types": [t.value for t in q.case.types],
+                "user": f"user-{q.user}", "course": f"course-{q.course}", "language": q.case.language,
+                "validated": q.case.only_validated, "vector": q.vector.tolist(), "nearest": q.nearest,
+                "available": q.available,
+            }
+            for q in asked
+        ]  # fmt: skip
+        (folder / "questions.json").write_text(json.dumps(body))
+        self._command = [python, str(Path(__file__).with_name("retrieval_peer.py")), owner, f"{folder}/questions.json"]
+        self._process: subprocess.Popen[str] | None = None
+
+    def wait_until_ready(self) -> None:
+        """Let it copy our rows into its own tables, and build its graphs."""
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        if self._said() != "ready":
+            raise SystemExit("PGVectorStore did not come up; see above. Without --peer the rest can be measured.")
+
+    def answer(self, number: int) -> None:
+        """Let it answer a question in all its layouts."""
+        self._tell(str(number))
+        self._said()
+
+    def figures(self) -> list[dict[str, Any]]:
+        """Return what it achieved, and end it."""
+        self._tell("figures")
+        found: list[dict[str, Any]] = json.loads(self._said())
+        if self._process:
+            self._process.wait(60)
+        return found
+
+    def _tell(self, line: str) -> None:
+        if self._process and self._process.stdin:
+            print(line, file=self._process.stdin, flush=True)
+
+    def _said(self) -> str:
+        return self._process.stdout.readline().strip() if self._process and self._process.stdout else ""
 
 
 def report(figures: dict[str, Any]) -> list[str]:
@@ -292,12 +357,12 @@ def report(figures: dict[str, Any]) -> list[str]:
     missed: list[str] = []
     theirs = {(row["layout"], row["case"]): row for row in figures.get("peer", [])}
     layouts = sorted({layout for layout, _ in theirs})
-    print("| questions | route | recall@10 | short | p50 ms | p95 ms | RLS cost |", end="")
+    print("| questions | route | recall@10 | short | p50 ms | p95 ms | CPU ms | RLS cost |", end="")
     print(*(f" {name}: recall, short, p50, p95, ratio |" for name in layouts))
     for ours in figures["ours"]:
         cost = figures["rls cost"][ours.case]
         line = f"| {ours.case} | {ours.route} | {ours.recall:.3f} | {ours.short} | {ours.p50:.2f} | {ours.p95:.2f} |"
-        line += f" {cost:+.0%} |"
+        line += f" {ours.cpu:.1f} | {cost:+.0%} |"
         for layout in layouts:
             row = theirs[layout, ours.case]
             ratio = row["p50"] / ours.p50

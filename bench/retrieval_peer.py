@@ -27,19 +27,29 @@ class NoEmbeddings(Embeddings):
 
 
 def main(owner: str, file: str) -> None:
-    """Fill both layouts from our rows, ask, print JSON."""
+    """Fill both layouts from our rows, then answer the questions whose numbers come in, until figures are wanted."""
     asked = json.loads(Path(file).read_text())
-    url = owner.replace("postgresql://", "postgresql+psycopg://")
-    engine = PGEngine.from_connection_string(url)
-    results = []
-    for layout, columns in (("PGVectorStore, JSON metadata", False), ("PGVectorStore, columns and btrees", True)):
-        store = prepared(owner, engine, "peer_columns" if columns else "peer_json", columns)
-        ask(store, asked[:: max(1, len(asked) // 60)], columns)  # warm
-        results += [{"layout": layout, **row} for row in ask(store, asked, columns)]
-    print(json.dumps(results))
+    engine = PGEngine.from_connection_string(owner.replace("postgresql://", "postgresql+psycopg://"))
+    layouts = {
+        "PGVectorStore, JSON metadata": (prepared(owner, engine, "peer_json", columns=False), False),
+        "PGVectorStore, columns and btrees": (prepared(owner, engine, "peer_columns", columns=True), True),
+    }
+    for store, columns in layouts.values():
+        for question in asked[:: max(1, len(asked) // 60)]:  # warm
+            ask(store, question, columns=columns)
+    print("ready", flush=True)
+    found: dict[tuple[str, str], list[tuple[float, float, bool]]] = {}
+    for line in sys.stdin:
+        if line.strip() == "figures":
+            break
+        question = asked[int(line)]
+        for layout, (store, columns) in layouts.items():
+            found.setdefault((layout, question["case"]), []).append(ask(store, question, columns=columns))
+        print("done", flush=True)
+    print(json.dumps([{"layout": layout, **summary(case, values)} for (layout, case), values in found.items()]))
 
 
-def prepared(owner: str, engine: PGEngine, table: str, columns: bool) -> PGVectorStore:
+def prepared(owner: str, engine: PGEngine, table: str, *, columns: bool) -> PGVectorStore:
     """Make the table as the library does, and copy our rows into it."""
     metadata = [*(Column(name, "TEXT", nullable=True) for name in COLUMNS), Column("validated", "BOOLEAN")]
     engine.init_vectorstore_table(
@@ -68,30 +78,27 @@ def prepared(owner: str, engine: PGEngine, table: str, columns: bool) -> PGVecto
     return store
 
 
-def ask(store: PGVectorStore, asked: list[dict[str, Any]], columns: bool) -> list[dict[str, Any]]:
-    """Answer every question and boil the answers down."""
-    found: dict[str, list[tuple[float, float, bool]]] = {}
-    for question in asked:
-        where = filters(question, columns)
-        started = time.perf_counter()
-        documents = store.similarity_search_by_vector(question["vector"], k=K, filter=where)
-        took = (time.perf_counter() - started) * 1000
-        good = len({document.id for document in documents} & set(question["nearest"]))
-        recall = good / question["available"] if question["available"] else 1.0
-        found.setdefault(question["case"], []).append((took, recall, len(documents) < question["available"]))
-    rows = []
-    for case, values in found.items():
-        times = sorted(value[0] for value in values)
-        rows.append(
-            {
-                "case": case,
-                "recall": statistics.fmean(value[1] for value in values),
-                "short": sum(value[2] for value in values),
-                "p50": statistics.median(times),
-                "p95": times[int(len(times) * 0.95)],
-            }
-        )
-    return rows
+def ask(store: PGVectorStore, question: dict[str, Any], *, columns: bool) -> tuple[float, float, bool]:
+    """Answer a question; return milliseconds, recall, and whether the answer is too short."""
+    where = filters(question, columns)
+    started = time.perf_counter()
+    documents = store.similarity_search_by_vector(question["vector"], k=K, filter=where)
+    took = (time.perf_counter() - started) * 1000
+    good = len({document.id for document in documents} & set(question["nearest"]))
+    recall = good / question["available"] if question["available"] else 1.0
+    return took, recall, len(documents) < question["available"]
+
+
+def summary(case: str, values: list[tuple[float, float, bool]]) -> dict[str, Any]:
+    """Boil the answers to one kind of question down."""
+    times = sorted(value[0] for value in values)
+    return {
+        "case": case,
+        "recall": statistics.fmean(value[1] for value in values),
+        "short": sum(value[2] for value in values),
+        "p50": statistics.median(times),
+        "p95": times[int(len(times) * 0.95)],
+    }
 
 
 def filters(question: dict[str, Any], columns: bool) -> dict[str, Any]:
