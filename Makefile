@@ -59,6 +59,7 @@ chaos: setup ## kill, cut and fill things while work is under way, then compare
 	$(BIN)/python -m pytest tests/chaos -m chaos $(ARGS)
 
 evals: setup ## score the agents offline
+	$(BIN)/goals evals selftest --full
 	$(BIN)/goals evals run $(ARGS)
 
 bench: setup ## the figures quoted in the documentation

@@ -272,8 +272,10 @@ def _with_progress(given: Options, total: int) -> Report:
     with _bar("cases") as bar:
         task = bar.add_task("evals", total=total)
 
-        def advance(_done: int, _total: int, trial: Trial) -> None:
+        def advance(done: int, of: int, trial: Trial) -> None:
             bar.update(task, advance=1, description=trial.run.sample[:36])
+            if not sys.stderr.isatty() and (done % 25 == 0 or done == of):
+                errors.print(f"{done} of {of} cases")
 
         return runner.run(given, advance)
 

@@ -100,11 +100,15 @@ def _played(
     work = [(sample, trial) for trial in range(options.trials) for sample in _longest_first(samples)]
     with pool(urls, folder, options) as playing:
         waiting: list[Future[Trial]] = [playing.submit(worker.play, sample, trial) for sample, trial in work]
-        for done, future in enumerate(as_completed(waiting), start=1):
-            trial = future.result()
-            if progress is not None:
-                progress(done, len(work), trial)
-            yield trial
+        try:
+            for done, future in enumerate(as_completed(waiting), start=1):
+                trial = future.result()
+                if progress is not None:
+                    progress(done, len(work), trial)
+                yield trial
+        finally:
+            # Ctrl-C ends the evaluation now, not after everything that is still queued.
+            playing.shutdown(wait=False, cancel_futures=True)
 
 
 def pool(urls: "Urls", folder: Path, options: Options | None = None) -> ProcessPoolExecutor:
@@ -112,6 +116,8 @@ def pool(urls: "Urls", folder: Path, options: Options | None = None) -> ProcessP
     given = options or Options()
     worker: Any = import_module("evals.worker")
     orders = worker.Orders(urls, given.model, given.cassettes, given.record, folder)
+    # Each worker has one core: linear algebra that starts a thread per core only makes the workers wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # A fork server imports the graphs once; children that are forked from it start in milliseconds.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["evals.worker"])

@@ -116,6 +116,8 @@ def _longest_path(tasks: Sequence[PlanTask]) -> int:
 
 def dedupe(sample: Sample, run: Run) -> Score:
     """An open goal that says the same is used again, never doubled."""
+    if sample.graph != "goal_planning":
+        return unscored("only planning makes goals")
     made = [change for change in run.changes if change.table == "goals" and change.op == "insert"]
     existing = {
         plain(str(row.get("title", ""))): label
