@@ -42,6 +42,7 @@ _SAYINGS = {
         "tasks": "Your tasks:",
         "empty": "There is nothing yet.",
         "done": "Done: {what}.",
+        "kept": "Then nothing is changed.",
         "refused": "That was not possible: {why}",
         "unknown": "I am the offline assistant: fixed rules, not a language model. I understand commands such as "
         "'list my goals', 'list my tasks', 'complete task <title>', "
@@ -54,6 +55,7 @@ _SAYINGS = {
         "tasks": "Tus tareas:",
         "empty": "Todavía no hay nada.",
         "done": "Hecho: {what}.",
+        "kept": "Entonces no se cambia nada.",
         "refused": "No fue posible: {why}",
         "unknown": "Soy el asistente sin conexión: reglas fijas, no un modelo de lenguaje. Entiendo órdenes como "
         "'lista mis metas', 'lista mis tareas', 'completa la tarea <título>', "
@@ -107,6 +109,8 @@ def _listed(kind: str, answers: Sequence[ToolMessage], say: Mapping[str, str]) -
 
 
 def _report(body: Mapping[str, Any], say: Mapping[str, str]) -> str:
+    if body.get("refused"):
+        return say["kept"]
     if "error" in body:
         return say["refused"].format(why=body["error"])
     what = next((cast("dict[str, Any]", value) for value in body.values() if isinstance(value, dict)), body)

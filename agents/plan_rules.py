@@ -264,9 +264,8 @@ def _revised(tasks: list[TaskDraft], facts: Facts) -> list[TaskDraft]:
     existing: Sequence[Mapping[str, Any]] = facts.get("existing", [])
     if not existing:
         return tasks
-    kept = [
-        TaskDraft.model_validate({k: v for k, v in task.items() if k in TaskDraft.model_fields}) for task in existing
-    ]
+    fields = TaskDraft.model_fields.keys() - {"sources"}
+    kept = [TaskDraft.model_validate({**{k: old[k] for k in fields}, "sources": []}) for old in existing]
     known = {_key(task.title) for task in kept} | {_key(str(title)) for title in facts.get("finished", {}).values()}
     added = [task for task in tasks if _key(task.title) not in known][: max(0, 12 - len(kept))]
     own = {task.key for task in (*kept, *added)}

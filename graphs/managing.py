@@ -19,6 +19,7 @@ from graphs.deps import Deps
 from graphs.messages import ANSWERS, orderly, place_of, unanswered
 from graphs.model_calls import with_tools
 from graphs.planning_state import Result, State, failed, request_of
+from store.event_types import JsonObject
 from tools import courses, goals, history, snapshots, tasks
 from tools.context import Effect, effect_of
 from tools.replies import as_text, problem
@@ -127,7 +128,8 @@ def _decided(risky: Sequence[tuple[AIMessage, int]], decisions: Sequence[Decisio
     for (message, index), decision in zip(risky, decisions, strict=True):
         call = message.tool_calls[index]
         if decision.kind == "reject":
-            said = problem("The learner refused this.", decision.message or "Do not try it again; ask what they want.")
+            hint = decision.message or "Do not try it again; ask what they want."
+            said: JsonObject = {**problem("The learner refused this.", hint), "refused": True}
             answers.append(
                 ToolMessage(
                     as_text(said),

@@ -40,6 +40,20 @@ async def base_of(tx: Transaction, goal_id: UUID) -> Base:
     )
 
 
+def restored(draft: PlanDraft, base: Base | None) -> PlanDraft:
+    """Give kept tasks their own words back where only cleaning changed them: the learner may link what they like."""
+    old = {task["key"]: task for task in base["tasks"]} if base else {}
+    return draft.model_copy(
+        update={"tasks": [_restored(task, old[task.key]) if task.key in old else task for task in draft.tasks]}
+    )
+
+
+def _restored(task: TaskDraft, old: Existing) -> TaskDraft:
+    own = {"title": old["title"], "done_when": old["done_when"], "skills": old["skills"]}
+    clean = task.model_copy(update=own).cleaned()
+    return task.model_copy(update={name: own[name] for name in own if getattr(clean, name) == getattr(task, name)})
+
+
 def difference(draft: PlanDraft, base: Base | None) -> dict[str, list[str]]:
     """Return by title what a plan adds, changes, drops and leaves; finished tasks always stay."""
     old = {task["key"]: task for task in base["tasks"]} if base else {}
@@ -156,7 +170,8 @@ async def _revise(
     )  # fmt: skip
     for task in kept:
         position = len(finished) + order.index(task.key)
-        await tasks.update(tx, ids[task.key], {**_columns(task, ids), "position": position})
+        changes = _columns(task, ids) if _changes(task, old[task.key]) else {}
+        await tasks.update(tx, ids[task.key], {**changes, "position": position})
     for key, depends_on in links.items():
         await tasks.update(tx, ids[key], {"depends_on": depends_on})
     if request.deadline:

@@ -131,7 +131,7 @@ class Deciding:
         plan, request = state.get("plan"), request_of(state)
         assert plan is not None
         try:
-            draft = PlanDraft.model_validate(decision.args).cleaned()
+            draft = planning_commit.restored(PlanDraft.model_validate(decision.args).cleaned(), state.get("base"))
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(map(str, d['loc']))}: {d['msg']}" for d in error.errors()[:5])
             raise ValueError(f"The edited plan has another shape: {wrong}") from error

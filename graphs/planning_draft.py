@@ -14,7 +14,7 @@ from agents.failures import ModelFailure
 from agents.models import ModelRole
 from agents.plan import PlanDraft
 from agents.plan_checks import check, schedule
-from graphs import planning_load
+from graphs import planning_commit, planning_load
 from graphs.calls import PendingCall, Toolset, fan_out
 from graphs.context import LearnerContext, learner
 from graphs.deps import Deps
@@ -106,8 +106,9 @@ class Drafting:
             )
         except ModelFailure as failure:
             return failed(failure)
-        cleaned = proposal.cleaned()
-        if base := state.get("base"):
+        base = state.get("base")
+        cleaned = planning_commit.restored(proposal.cleaned(), base)
+        if base:
             cleaned = cleaned.model_copy(update={"title": base["title"]})
         return {"draft": cleaned.model_dump(), "attempts": state.get("attempts", 0) + 1, "spent": cost}
 

@@ -278,6 +278,39 @@ async def test_revising_shows_the_difference_and_keeps_finished_work(
     assert set(rows[ids[1]].depends_on) == {ids[0], grammar.id}
 
 
+async def test_the_learners_own_words_survive_a_revision(
+    deps: DepsFactory, database: Database, learner: Principal
+) -> None:
+    title, criterion = "Read https://doc.rust-lang.org/book " + "carefully " * 20, "See [notes](https://mine.example/n)"
+    async with database.transaction(learner) as tx:
+        goal = await goals.create(tx, NewGoal(title="Write a compiler"))
+        await tasks.create(tx, NewTask(goal_id=goal.id, title=title, acceptance_criteria=[criterion]))
+    run = Planning(deps(OFFLINE()), learner)
+    await run.start(objective="Write a compiler", mode="revise", goal_id=str(goal.id))
+    done = await run.answer("approve")
+    assert (done["result"]["diff"]["unchanged"], done["result"]["diff"]["changed"]) == ([title], [])
+    kept = (await tasks_of(database, learner, goal))[0]
+    assert (kept.title, kept.acceptance_criteria) == (title, [criterion])
+
+
+async def test_offline_a_goal_is_revised_and_extended_too(
+    deps: DepsFactory, database: Database, learner: Principal, instructor: Principal
+) -> None:
+    await course(database, instructor, DOCS)
+    goal_id, ids = await revisable(database, learner)
+    for given in ({"mode": "revise", "goal_id": str(goal_id), "course_id": "rust"}, {"objective": "write a compiler"}):
+        run = Planning(deps(OFFLINE()), learner, name=str(len(given)), locale="es")
+        await run.start(**{"objective": "Write a compiler", **given})
+        (request,) = await run.asked()
+        if request["action_requests"][0]["name"] == "extend_goal":
+            await run.answer("approve")
+        assert (await run.answer("approve"))["result"]["status"] == "committed"
+    (goal,) = await goals_of(database, learner)
+    rows = {row.title: row for row in await tasks_of(database, learner, goal)}
+    assert {"Lexer", "Parser", "Linker", "Leer: Ownership"} <= set(rows)
+    assert rows["Lexer"].id == ids[0]
+
+
 async def test_a_stale_plan_is_refused(deps: DepsFactory, database: Database, learner: Principal) -> None:
     goal_id, ids = await revisable(database, learner)
     run = Planning(deps(scripted(READY, plan())), learner)
@@ -420,6 +453,7 @@ async def test_deleting_by_conversation_asks_first(deps: DepsFactory, database: 
     assert len(await goals_of(database, learner)) == 1
     said = await run.answer("reject", message="keep it")
     assert "keep it" in said["messages"][-2].text
+    assert said["result"]["message"] == "Then nothing is changed."
     assert len(await goals_of(database, learner)) == 1
     await run.start(messages=[HumanMessage("delete goal Write a compiler")])
     await run.answer("approve")
