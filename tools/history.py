@@ -7,7 +7,7 @@ from uuid import UUID
 
 from langchain_core.tools import BaseTool
 
-from store import history
+from store import history, provenance
 from store.errors import NotFound
 from store.event_types import JsonObject
 from store.replay import replay
@@ -51,9 +51,27 @@ async def replay_entity(entity: Tracked, entity_id: UUID, at: datetime, runtime:
     )
 
 
+@verb(Effect.READ)
+async def entity_origin(entity: Tracked, entity_id: UUID, runtime: Runtime) -> JsonObject:
+    """Say where one of the learner's goals, tasks or code snapshots came from. Use it for "who made this?".
+
+    Each change tells its channel and, if an agent made it, the tool, run, thread and checkpoint of the call.
+    """
+    async with runtime.context.transaction() as tx:
+        found = await provenance.of_entity(tx, EntityType(entity), str(entity_id))
+    if not found:
+        raise NotFound
+    changes = [
+        {"version": p.version, "type": p.event_type, "at": p.recorded_at, "channel": p.channel, "tool": p.tool,
+         "run": p.run_id, "thread": p.thread_id, "checkpoint": p.checkpoint_id}
+        for p in found[-20:]
+    ]  # fmt: skip
+    return reply(changes=changes, total=len(found))
+
+
 def _main(payload: Mapping[str, Any]) -> JsonObject:
     changes: Mapping[str, object] = payload.get("changes") or {}
     return {name: json_ready(changes[name]) for name in _SHOWN if name in changes}
 
 
-TOOLS: tuple[BaseTool, ...] = (entity_history, replay_entity)
+TOOLS: tuple[BaseTool, ...] = (entity_history, replay_entity, entity_origin)

@@ -26,6 +26,7 @@ from store.types import EntityType
 from tests.graphs.conftest import DepsFactory, compiled, context_of, thread
 from tools import courses as course_tools
 from tools import goals as goal_tools
+from tools import history as history_tools
 from tools.context import Effect, IdentityMissing, effect_of
 
 
@@ -47,7 +48,7 @@ def calling(*calls: tuple[str, dict[str, Any]], ids: list[str] | None = None) ->
 
 def graph_of(deps: Deps, message: AIMessage) -> "StateGraph[Any, Any, Any, Any]":
     """A graph whose model says one fixed message and whose tools are those of goals."""
-    toolset = Toolset(deps, goal_tools.TOOLS)
+    toolset = Toolset(deps, (*goal_tools.TOOLS, *history_tools.TOOLS))
 
     async def model(state: State) -> dict[str, Any]:
         return {"messages": [message]}
@@ -238,6 +239,14 @@ async def test_a_row_tells_which_call_of_which_run_made_it(
     assert made.checkpoint_id
     async with database.transaction(other_learner) as tx:
         assert await provenance.of_entity(tx, EntityType.GOAL, goal_id) == []
+    read = calling(("entity_origin", {"entity": "goal", "entity_id": goal_id}))
+    (told,) = await run(deps(), read, learner, config=thread("asking"))
+    assert json.loads(told.text)["changes"][0] | {"at": ""} == {
+        "at": "", "channel": "tool", "checkpoint": made.checkpoint_id, "run": str(run_id), "thread": "prov",
+        "tool": "create_goal", "type": "goal.created", "version": 1,
+    }  # fmt: skip
+    (hidden,) = await run(deps(), read, other_learner, config=thread("prying"))
+    assert hidden.status == "error"
 
 
 def test_a_step_that_reads_foreign_text_cannot_be_given_writing_tools(deps: DepsFactory) -> None:
