@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import orjson
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, message_chunk_to_message
 from langchain_core.runnables import RunnableConfig
 from langgraph.config import get_config
 from langgraph.pregel._messages import Meta, StreamMessagesHandler
@@ -101,6 +101,8 @@ class Producer:
             self.paused = True
         if mode not in self._modes:
             return
+        if mode == "debug" and payload["type"] == "checkpoint":
+            payload = {**payload, "payload": _with_checkpoints(payload["payload"])}
         if asks:
             self.questions.append((mode, "", dumps(payload)))
         else:
@@ -115,14 +117,14 @@ class Producer:
         if "messages-tuple" in self._modes:
             self._emit("messages", space, dumps((message, self._fragment(metadata))))
         known = self._messages.get(message_id)
-        if "messages" in self._modes:
+        if "messages" in self._modes:  # the older form: whole messages so far, their names without a namespace
             if known is None:
-                self._emit("messages/metadata", space, dumps({message_id: {"metadata": self._fragment(metadata)}}))
+                self._emit("messages/metadata", "", dumps({message_id: {"metadata": self._fragment(metadata)}}))
             if isinstance(message, AIMessageChunk):
                 message = known + message if isinstance(known, AIMessageChunk) else message
-                self._emit("messages/partial", space, dumps([message]))
+                self._emit("messages/partial", "", dumps([message_chunk_to_message(message)]))
             else:
-                self._emit("messages/complete", space, dumps([message]))
+                self._emit("messages/complete", "", dumps([message]))
         if known is None or "messages" in self._modes:
             self._messages[message_id] = message
 
@@ -153,6 +155,27 @@ class _Tokens(StreamMessagesHandler):
         if self._roots_only and meta[0]:
             return
         super()._emit(meta, message, dedupe=dedupe)
+
+
+def _with_checkpoints(payload: dict[str, Any]) -> dict[str, Any]:
+    """Add the checkpoint and its parent in the form in which Studio reads them."""
+
+    def named(config: dict[str, Any] | None) -> dict[str, Any] | None:
+        known: dict[str, Any] = (config or {}).get("configurable", {})
+        keys = ("thread_id", "checkpoint_ns", "checkpoint_id")
+        return {key: known[key] for key in keys if key in known} if config else None
+
+    def of_task(task: dict[str, Any]) -> dict[str, Any]:
+        if not task.get("state"):
+            return task
+        return {**{key: task[key] for key in task if key != "state"}, "checkpoint": named(task["state"])}
+
+    return {
+        **payload,
+        "tasks": [of_task(task) for task in payload["tasks"]],
+        "checkpoint": named(payload["config"]),
+        "parent_checkpoint": named(payload.get("parent_config")),
+    }
 
 
 def _is_phantom(message: AIMessageChunk) -> bool:
