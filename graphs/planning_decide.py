@@ -20,7 +20,7 @@ from graphs.narration import progress, say
 from graphs.planning_state import Plan, Result, State, request_of
 from graphs.planning_texts import described, ended, violations_as_text
 from graphs.planning_texts import say as sentence
-from store.errors import StoreError
+from store.errors import StoreError, Unavailable
 
 
 class Deciding:
@@ -74,6 +74,8 @@ class Deciding:
                 call,
                 lambda context: planning_commit.commit(context, request, plan, base, evidence, model),
             )
+        except Unavailable:  # whether it was written is not known: the run fails and is continued, and the ledger tells
+            raise
         except StoreError as error:
             return {"result": Result(status="stale", message=str(error))}
         if written.status == "error":

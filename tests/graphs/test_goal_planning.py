@@ -1,6 +1,9 @@
 """Goal planning end to end: from an objective to rows, and every way in which it ends without any."""
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,9 +17,10 @@ from agents.offline import ToolRequest
 from agents.plan import PlanDraft, Understanding
 from graphs.deps import Budget, offline_rules
 from store import courses, goals, tasks
-from store.database import Database
+from store.database import Database, Transaction
+from store.errors import Unavailable
 from store.goals import NewGoal
-from store.principal import Principal
+from store.principal import Origin, Principal
 from store.tasks import NewTask
 from store.types import GoalStatus, TaskStatus
 from tests.graphs.conftest import DepsFactory, scripted
@@ -539,4 +543,35 @@ async def test_two_approvals_at_once_make_one_goal(deps: DepsFactory, database: 
     ids = {state["result"]["goal_id"] for state in ended}
     (goal,) = await goals_of(database, learner)
     assert ids == {str(goal.id)}
+    assert len(await tasks_of(database, learner, goal)) == 3
+
+
+class Flaky:
+    """A door whose answer to the commit of the ledger's transaction is lost on the way."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.loses = False
+
+    @asynccontextmanager
+    async def transaction(self, principal: Principal, origin: Origin | None = None) -> AsyncGenerator[Transaction]:
+        async with self.database.transaction(principal, origin) as tx:
+            yield tx
+        if self.loses and origin is not None and origin.command_key:
+            self.loses = False
+            raise Unavailable
+
+
+async def test_a_commit_whose_answer_is_lost_is_told_truthfully_once_the_run_goes_on(
+    deps: DepsFactory, database: Database, learner: Principal
+) -> None:
+    door = Flaky(database)
+    run = Planning(replace(deps(scripted(READY, plan())), database=door), learner)
+    await run.start(objective="Write a compiler")
+    door.loses = True
+    with pytest.raises(Unavailable):
+        await run.answer("approve")
+    done = await run.app.ainvoke(None, run.config, context=run.context, durability="sync")
+    (goal,) = await goals_of(database, learner)
+    assert (done["result"]["status"], done["result"]["goal_id"]) == ("committed", str(goal.id))
     assert len(await tasks_of(database, learner, goal)) == 3
