@@ -37,13 +37,19 @@ async def first_kept_version(tx: Transaction, entity_type: str, entity_id: str) 
     """Return the versions still in PostgreSQL; `first` is one past `last` when all were pruned."""
     found = await tx.fetch_one(
         """
-        SELECT coalesce(min(e.entity_version), max(s.last) + 1, 1) AS first,
-               greatest(max(e.entity_version), max(s.last), 0) AS last
+        SELECT coalesce(
+                   (SELECT e.entity_version FROM events AS e
+                    WHERE e.entity_type = %(type)s AND e.entity_id = %(id)s
+                      AND (%(owner)s::text IS NULL OR e.user_id = %(owner)s)
+                    ORDER BY e.entity_version LIMIT 1), s.last + 1, 1) AS first,
+               greatest(
+                   (SELECT e.entity_version FROM events AS e
+                    WHERE e.entity_type = %(type)s AND e.entity_id = %(id)s
+                      AND (%(owner)s::text IS NULL OR e.user_id = %(owner)s)
+                    ORDER BY e.entity_version DESC LIMIT 1), s.last, 0) AS last
         FROM (SELECT max(version) AS last FROM entity_snapshots
               WHERE entity_type = %(type)s AND entity_id = %(id)s
                 AND (%(owner)s::text IS NULL OR user_id = %(owner)s)) AS s
-        LEFT JOIN events AS e ON e.entity_type = %(type)s AND e.entity_id = %(id)s
-          AND (%(owner)s::text IS NULL OR e.user_id = %(owner)s)
         """,
         {"type": entity_type, "id": entity_id, "owner": visible_owner(tx.principal)},
         row=Kept,
