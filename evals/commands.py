@@ -13,7 +13,7 @@ from evals import datasets, gate, results, runner
 from evals.gate import Comparison, Exit
 from evals.report.html import html
 from evals.report.junit import junit
-from evals.results import Report, Trial, suites_of
+from evals.results import Report, Summary, Trial, suites_of
 from evals.runner import Options
 from evals.samples import Sample, Suite
 from evals.selftest import proof
@@ -93,12 +93,13 @@ def run(given: Options, wanted: Wanted) -> int:
         errors.print(f"[red]The evaluation could not be run: {error}[/red]")
         return Exit.HARNESS
     comparison = _compared(report, given, wanted)
-    write(report, wanted.out, comparison, samples, redact=wanted.redact)
-    show(report, comparison)
+    summaries = suites_of(report)
+    write(report, summaries, wanted.out, comparison, samples, redact=wanted.redact)
+    show(report, summaries, comparison)
     console.print(f"Report: {wanted.out / 'report.html'}")
     if wanted.write_to is not None:
-        return _kept(report, wanted.write_to)
-    return verdict(report, comparison, wanted.least)
+        return _kept(report, summaries, wanted.write_to)
+    return verdict(report, summaries, comparison, wanted.least)
 
 
 def compare(before: Path, after: Path, *, tolerance: float, across_models: bool) -> int:
@@ -109,7 +110,7 @@ def compare(before: Path, after: Path, *, tolerance: float, across_models: bool)
         errors.print(f"[red]{error}[/red]")
         return Exit.USAGE
     comparison = gate.compare(earlier, later, tolerance=tolerance, across_models=across_models)
-    show(later, comparison)
+    show(later, suites_of(later), comparison)
     return comparison.exit
 
 
@@ -125,7 +126,7 @@ def rewrite(source: Path, out: Path | None, baseline: Path, *, redact: bool) -> 
     if baseline.exists():
         found = gate.compare(gate.part_of(gate.read_baseline(baseline), report), report)
         comparison = None if found.exit is Exit.NOT_COMPARABLE else found
-    write(report, folder, comparison, datasets.load_all(), redact=redact)
+    write(report, suites_of(report), folder, comparison, datasets.load_all(), redact=redact)
     console.print(f"Report: {folder / 'report.html'}")
     return Exit.OK
 
@@ -152,12 +153,18 @@ def selftest(data: Path, *, full: bool) -> int:
 
 
 def write(
-    report: Report, folder: Path, comparison: Comparison | None, samples: Sequence[Sample], *, redact: bool = False
+    report: Report,
+    summaries: Sequence[Summary],
+    folder: Path,
+    comparison: Comparison | None,
+    samples: Sequence[Sample],
+    *,
+    redact: bool = False,
 ) -> None:
     """Write report.json, report.html and junit.xml."""
     results.save(report, folder)
     calibrated = results.calibration_of(report, truth_of(samples))
-    page = html(report, comparison, calibrated, redact=redact)
+    page = html(report, summaries, comparison, calibrated, redact=redact)
     (folder / "report.html").write_text(page, encoding="utf-8")
     (folder / "junit.xml").write_text(junit(report), encoding="utf-8")
 
@@ -171,7 +178,7 @@ def truth_of(samples: Sequence[Sample]) -> dict[str, dict[str, bool]]:
     }
 
 
-def show(report: Report, comparison: Comparison | None) -> None:
+def show(report: Report, summaries: Sequence[Summary], comparison: Comparison | None) -> None:
     """Print the suites, what failed, and the comparison."""
     table = Table(title=f"{report.key.model}, {report.provenance.seconds:g} s", title_justify="left")
     for name, justify in (
@@ -182,7 +189,7 @@ def show(report: Report, comparison: Comparison | None) -> None:
         ("worst", "left"),
     ):
         table.add_column(name, justify=justify)  # pyright: ignore[reportArgumentType]
-    for summary in suites_of(report):
+    for summary in summaries:
         worst = sorted((mean, name) for name, (mean, *_) in summary.scorers.items() if mean < 1)[:3]
         table.add_row(
             summary.name,
@@ -199,13 +206,15 @@ def show(report: Report, comparison: Comparison | None) -> None:
         _show_comparison(comparison)
 
 
-def verdict(report: Report, comparison: Comparison | None, least: dict[str, float]) -> int:
+def verdict(
+    report: Report, summaries: Sequence[Summary], comparison: Comparison | None, least: dict[str, float]
+) -> int:
     """Return the exit code of an evaluation, and print why it is not 0."""
     if report.infra or report.unscored:
         errors.print(f"[red]{len(report.infra)} runs failed in the harness, {len(report.unscored)} unscored[/red]")
         return Exit.HARNESS
     reasons = [f"{case}: {name} is a hard limit" for case, name in report.broken_limits]
-    reasons += gate.below(report, least)
+    reasons += gate.below(summaries, least)
     for reason in reasons:
         errors.print(f"[red]{reason}[/red]")
     if comparison is not None and comparison.exit is not Exit.OK:
@@ -244,9 +253,9 @@ def _compared(report: Report, given: Options, wanted: Wanted) -> Comparison | No
     return gate.compare(gate.part_of(before, report), report, tolerance=wanted.tolerance)
 
 
-def _kept(report: Report, path: Path) -> int:
+def _kept(report: Report, summaries: Sequence[Summary], path: Path) -> int:
     try:
-        gate.write_baseline(report, path)
+        gate.write_baseline(report, summaries, path)
     except ValueError as error:
         errors.print(f"[red]{error}[/red]")
         return Exit.HARNESS

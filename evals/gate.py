@@ -1,13 +1,13 @@
 """Compares an evaluation with a baseline and says, by an exit code, whether it may pass."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
 
 from pydantic import Field
 
 from evals import statistics
-from evals.results import Case, Key, Provenance, Report, suites_of
+from evals.results import Case, Key, Provenance, Report, Summary
 from evals.samples import Strict
 
 FEWEST = 5
@@ -65,7 +65,7 @@ class Comparison(Strict):
     """What else differs between the two: prompts, code, embedder."""
 
 
-def baseline_of(report: Report) -> Baseline:
+def baseline_of(report: Report, summaries: Sequence[Summary] = ()) -> Baseline:
     """Return what to keep of a report. Raises ValueError when it is incomplete: a gap would never be noticed again."""
     missing = [case.id for case in report.cases if len(report.of(case.id)) < report.key.trials]
     if report.infra or report.unscored or missing:
@@ -77,7 +77,7 @@ def baseline_of(report: Report) -> Baseline:
         key=report.key,
         provenance=report.provenance,
         cases={case.id: _before(report, case) for case in report.cases},
-        suites={s.name: (s.passed, s.low, s.high, s.cases) for s in suites_of(report)},
+        suites={s.name: (s.passed, s.low, s.high, s.cases) for s in summaries},
     )
 
 
@@ -119,9 +119,9 @@ def compare(before: Baseline, after: Report, *, tolerance: float = 0.02, across_
     )
 
 
-def below(report: Report, least: Mapping[str, float]) -> list[str]:
+def below(summaries: Sequence[Summary], least: Mapping[str, float]) -> list[str]:
     """Return the suites whose pass rate is under what is asked of them."""
-    rates = {summary.name: summary.passed for summary in suites_of(report)}
+    rates = {summary.name: summary.passed for summary in summaries}
     return [
         f"{suite} passes {rates.get(suite, 0):.1%}, asked for {rate:.1%}"
         for suite, rate in least.items()
@@ -134,9 +134,9 @@ def read_baseline(path: Path) -> Baseline:
     return Baseline.model_validate_json(path.read_text(encoding="utf-8"))
 
 
-def write_baseline(report: Report, path: Path) -> None:
+def write_baseline(report: Report, summaries: Sequence[Summary], path: Path) -> None:
     """Keep a report as the baseline. Raises ValueError when it is incomplete."""
-    path.write_text(baseline_of(report).model_dump_json(indent=1) + "\n", encoding="utf-8")
+    path.write_text(baseline_of(report, summaries).model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def part_of(before: Baseline, report: Report) -> Baseline:

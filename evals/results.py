@@ -137,10 +137,16 @@ def scored(sample: Sample, run: Run) -> Trial:
     return Trial(run=run, scores=kept, passed=passed)
 
 
-def summarise(name: str, report: Report, cases: Iterable[Case]) -> Summary | None:
-    """Return the figures of these cases, or None when none of them was scored."""
-    by_case = {case.id: [t for t in report.of(case.id) if t.passed is not None] for case in cases}
-    by_case = {case: trials for case, trials in by_case.items() if trials}
+def summarise(name: str, report: Report, cases: Iterable[Case], *, scorers: bool = True) -> Summary | None:
+    """Return the figures of these cases, or None when none of them was scored.
+
+    The interval of every scorer is resampled, which takes a while for hundreds of cases: compute a summary once.
+    """
+    wanted = {case.id for case in cases}
+    by_case: dict[str, list[Trial]] = {}
+    for trial in report.trials:
+        if trial.run.sample in wanted and trial.passed is not None:
+            by_case.setdefault(trial.run.sample, []).append(trial)
     if not by_case:
         return None
     rates = {case: [float(bool(trial.passed)) for trial in trials] for case, trials in by_case.items()}
@@ -160,7 +166,7 @@ def summarise(name: str, report: Report, cases: Iterable[Case]) -> Summary | Non
         low=interval.low,
         high=interval.high,
         power=power,
-        scorers=_by_scorer(by_case),
+        scorers=_by_scorer(by_case) if scorers else {},
     )
 
 
@@ -191,7 +197,8 @@ def slices_of(report: Report) -> list[Summary]:
     for case in report.cases:
         for name in (f"{case.suite} · {case.locale}", *(f"{case.suite} · {tag}" for tag in case.tags)):
             groups.setdefault(name, []).append(case)
-    made = [summarise(name, report, cases) for name, cases in sorted(groups.items()) if len(cases) >= 3]
+    wide = [(name, cases) for name, cases in sorted(groups.items()) if len(cases) >= 3]
+    made = [summarise(name, report, cases, scorers=False) for name, cases in wide]
     return [summary for summary in made if summary is not None]
 
 

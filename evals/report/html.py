@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evals.gate import Comparison, Exit
 from evals.report.case_page import case_page
-from evals.results import Report, Summary, slices_of, suites_of
+from evals.results import Report, Summary, slices_of
 from evals.scorers import SCORERS
 from evals.statistics import Calibration
 
@@ -26,30 +26,29 @@ addEventListener('hashchange',open);open();show();
 
 def html(
     report: Report,
+    summaries: Sequence[Summary],
     comparison: Comparison | None = None,
     calibrated: Calibration | None = None,
     *,
     redact: bool = False,
 ) -> str:
     """Return the page; texts of cases are cut shorter until it fits under LIMIT."""
+    slices = _slices(slices_of(report))
+    above = [*_above(report, summaries, comparison, calibrated), slices]
     for room in (4000, 1500, 600, 200, 60):
-        page = _page(report, comparison, calibrated, room=room, redact=redact)
+        page = _page(report, above, room=room, redact=redact)
         if len(page.encode()) < LIMIT:
             return page
     raise ValueError(f"{len(report.trials)} trials do not fit into one page of {LIMIT} bytes; report fewer suites.")
 
 
-def _page(
-    report: Report, comparison: Comparison | None, calibrated: Calibration | None, *, room: int, redact: bool
-) -> str:
-    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
-    summaries = suites_of(report)
-    key, made = report.key, report.provenance
-    parts = [
-        "<!doctype html><html lang=en><meta charset=utf-8>",
-        "<meta name=viewport content='width=device-width,initial-scale=1'>",
-        f"<title>Evaluation of {escape(key.model)}</title><style>{style}</style><main>",
-        f"<h1>Evaluation of <code>{escape(key.model)}</code></h1>",
+def _above(
+    report: Report, summaries: Sequence[Summary], comparison: Comparison | None, calibrated: Calibration | None
+) -> list[str]:
+    """Return everything above the cases."""
+    model, made = escape(report.key.model), report.provenance
+    return [
+        f"<h1>Evaluation of <code>{model}</code></h1>",
         f"<p class=sub>{_size(report)}, {made.seconds:g} s, begun {escape(made.started_at)}</p>",
         _verdict(report, comparison),
         "<div class=cards>",
@@ -58,7 +57,16 @@ def _page(
         _scorers(summaries, calibrated),
         _selftest(report),
         _differences(comparison),
-        _slices(slices_of(report)),
+    ]
+
+
+def _page(report: Report, above: Sequence[str], *, room: int, redact: bool) -> str:
+    style = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+    parts = [
+        "<!doctype html><html lang=en><meta charset=utf-8>",
+        "<meta name=viewport content='width=device-width,initial-scale=1'>",
+        f"<title>Evaluation of {escape(report.key.model)}</title><style>{style}</style><main>",
+        *above,
         "<h2>Cases</h2>",
         _tools(report),
         *(case_page(case, report.of(case.id), room=room, redact=redact) for case in report.cases),

@@ -7,14 +7,18 @@ from evals import results
 from evals.gate import baseline_of, compare
 from evals.report.html import LIMIT, html
 from evals.report.junit import junit
-from evals.results import slices_of, suites_of
+from evals.results import Report, slices_of, suites_of
 from tests.evals.conftest import MakeReport
 
 PASSES: dict[str, list[bool | None]] = {f"goal-{n}": [n != 3] for n in range(8)}
 
 
+def _page(report: Report) -> str:
+    return html(report, suites_of(report))
+
+
 def test_the_page_needs_nothing_else_and_escapes_what_it_shows(make_report: MakeReport) -> None:
-    page = html(make_report(PASSES))
+    page = _page(make_report(PASSES))
     assert "<b>goal-1</b>" not in page
     assert "&lt;b&gt;goal-1&lt;/b&gt; &amp; more" in page
     for outside in ("http://", "https://", "<link", "src="):
@@ -23,19 +27,19 @@ def test_the_page_needs_nothing_else_and_escapes_what_it_shows(make_report: Make
 
 def test_a_thousand_cases_fit_into_a_megabyte(make_report: MakeReport) -> None:
     report = make_report({f"goal-{n}": [True] for n in range(400)})
-    assert len(html(report).encode()) < LIMIT
+    assert len(_page(report).encode()) < LIMIT
 
 
 def test_the_page_tells_a_regression_and_links_to_it(make_report: MakeReport) -> None:
     before = make_report({name: [True] for name in PASSES})
     after = make_report(PASSES)
-    page = html(after, compare(baseline_of(before), after))
+    page = html(after, suites_of(after), compare(baseline_of(before), after))
     assert "Regression against the baseline" in page
     assert "<a href='#goal-3'>" in page
 
 
 def test_redaction_leaves_the_words_out(make_report: MakeReport) -> None:
-    assert "&amp; more" not in html(make_report(PASSES), redact=True)
+    assert "&amp; more" not in html(make_report(PASSES), [], redact=True)
 
 
 def test_junit_counts_failures_and_errors_apart(make_report: MakeReport) -> None:
