@@ -48,15 +48,16 @@ async def test_importing_studio_opens_nothing(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def served(urls: Urls, **environment: str) -> AsyncGenerator[str]:
-    """A dev server on a free port, stopped by its own pid."""
+async def served(urls: Urls, folder: Path, **environment: str) -> AsyncGenerator[str]:
+    """A dev server on a free port that keeps its state in a folder of the test; stopped by its own pid."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     assert DEV is not None
     child = await asyncio.create_subprocess_exec(
-        DEV, "dev", "--no-browser", "--no-reload", "--host", "127.0.0.1", "--port", str(port),
-        cwd=ROOT,
+        DEV, "dev", "--config", str(ROOT / "langgraph.json"), "--no-browser", "--no-reload",
+        "--host", "127.0.0.1", "--port", str(port),
+        cwd=folder,
         env={**os.environ, "DATABASE_URL": urls.login, "LANGSMITH_TRACING": "false", "LANGGRAPH_CLI_NO_ANALYTICS": "1",
              "OPENAI_API_KEY": "", "OPENAI_BASE_URL": "", **environment},
         stdout=asyncio.subprocess.DEVNULL,
@@ -78,9 +79,9 @@ async def served(urls: Urls, **environment: str) -> AsyncGenerator[str]:
 
 
 @needs_dev
-async def test_dev_server_runs_every_graph_for_its_learner(urls: Urls, learner: Principal) -> None:
+async def test_dev_server_runs_every_graph_for_its_learner(urls: Urls, learner: Principal, tmp_path: Path) -> None:
     lying = {"user_id": "bob", "locale": "es"}
-    async with served(urls, STUDIO_USER="ada") as url, get_client(url=url) as opened:
+    async with served(urls, tmp_path, STUDIO_USER="ada") as url, get_client(url=url) as opened:
         client: Any = opened
         thread = (await client.threads.create())["thread_id"]
         first = await client.runs.wait(thread, "goal_planning", input={"objective": "Aprender Rust"}, context=lying)
@@ -105,8 +106,8 @@ async def test_dev_server_runs_every_graph_for_its_learner(urls: Urls, learner: 
 
 
 @needs_dev
-async def test_dev_server_without_a_learner_refuses_everybody(urls: Urls) -> None:
-    async with served(urls, STUDIO_USER="") as url, httpx.AsyncClient() as client:
+async def test_dev_server_without_a_learner_refuses_everybody(urls: Urls, tmp_path: Path) -> None:
+    async with served(urls, tmp_path, STUDIO_USER="") as url, httpx.AsyncClient() as client:
         for headers in ({}, {"x-auth-scheme": "langsmith"}, {"authorization": "Bearer x"}):
             answer = await client.post(f"{url}/threads", json={}, headers=headers)
             assert answer.status_code == 401
