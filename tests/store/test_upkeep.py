@@ -9,13 +9,13 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-from store import audit, courses, cursors, goals, history, retention, tasks, users
+from store import audit, courses, cursors, erasure, goals, history, retention, tasks, users
 from store.audit import Report
 from store.background import service_session
 from store.broker import Broker
 from store.broker_audit import verify_broker
 from store.courses import NewCourse
-from store.database import Database
+from store.database import Database, Transaction
 from store.entity_snapshots import SnapshotSink
 from store.erasure import Erased, erase_user
 from store.errors import Conflict, NotFound, Unavailable
@@ -286,6 +286,26 @@ async def erase_with_relay(database: Database, lake: Lake, user_id: str, urls: U
         return await erase_user(database, lake, user_id, **more)  # pyright: ignore[reportArgumentType]
     finally:
         background.cancel()
+
+
+async def test_no_cut_takes_the_digest_of_a_text_that_is_about_to_go(
+    database: Database, lake: Lake, goal_id: UUID, urls: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = erasure._note  # pyright: ignore[reportPrivateUsage]
+    cuts: list[asyncio.Task[None]] = []
+
+    async def note_while_somebody_cuts(tx: Transaction, redactions: list[tuple[int, bytes, bytes]]) -> None:
+        if not cuts:
+            cuts.append(asyncio.create_task(carry(urls), name="cutting"))
+            await asyncio.sleep(0.5)
+            assert not cuts[0].done()
+        await note(tx, redactions)
+
+    monkeypatch.setattr(erasure, "_note", note_while_somebody_cuts)
+    await erase_with_relay(database, lake, "ada", urls)
+    await asyncio.gather(*cuts)
+    await carry(urls, lake)
+    assert (await report_of(database, lake)).differences == []
 
 
 async def test_erasing_leaves_no_row_with_the_users_id(
