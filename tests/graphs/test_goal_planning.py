@@ -575,3 +575,21 @@ async def test_a_commit_whose_answer_is_lost_is_told_truthfully_once_the_run_goe
     (goal,) = await goals_of(database, learner)
     assert (done["result"]["status"], done["result"]["goal_id"]) == ("committed", str(goal.id))
     assert len(await tasks_of(database, learner, goal)) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ([{"type": "accept", "args": None}], "committed"),
+        ({"type": "approve"}, "committed"),
+        ([{"type": "ignore"}], "rejected"),
+        ({"decisions": [{"type": "reject"}]}, "rejected"),
+    ],
+)
+async def test_clients_of_the_earlier_inbox_are_understood(
+    deps: DepsFactory, learner: Principal, answer: Any, status: str
+) -> None:
+    run = Planning(deps(scripted(READY, plan())), learner)
+    await run.start(objective="Write a compiler")
+    done = await run.app.ainvoke(Command(resume=answer), run.config, context=run.context, durability="sync")
+    assert done["result"]["status"] == status
