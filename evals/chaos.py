@@ -61,11 +61,13 @@ class ChaosChatModel(BaseChatModel):
 
     def _spoilt(self, result: ChatResult, kwargs: dict[str, Any]) -> ChatResult:
         self._calls += 1
-        if not self.at <= self._calls < self.at + self.times:
-            return result
         answer = result.generations[0].message
         assert isinstance(answer, AIMessage)
-        return ChatResult(generations=[ChatGeneration(message=self._misbehave(answer, kwargs))])
+        if self.at <= self._calls < self.at + self.times:
+            answer = self._misbehave(answer, kwargs)
+        # A server says how its answer ended; the rules behind this one do not, and silence would count as cut off.
+        answer.response_metadata.setdefault("finish_reason", "tool_calls" if answer.tool_calls else "stop")
+        return ChatResult(generations=[ChatGeneration(message=answer)])
 
     def _misbehave(self, answer: AIMessage, kwargs: dict[str, Any]) -> AIMessage:
         match self.kind:
@@ -78,7 +80,7 @@ class ChaosChatModel(BaseChatModel):
                 raise openai.RateLimitError("Slow down.", response=response, body=None)  # pyright: ignore[reportArgumentType]
             case "timeout":
                 raise openai.APITimeoutError(self._SERVER)  # pyright: ignore[reportArgumentType]
-            case "unknown_tool" if not kwargs.get("tool_choice"):
+            case "unknown_tool" if not _structured(kwargs):
                 call = ToolCall(name="delete_everything", args={"sure": True}, id="call_chaos")
                 return AIMessage("", tool_calls=[*answer.tool_calls, call])
             case "forged_ids":
@@ -87,9 +89,14 @@ class ChaosChatModel(BaseChatModel):
                 return answer
 
 
+def _structured(kwargs: dict[str, Any]) -> bool:
+    """Tell whether an answer of one schema is asked for, rather than calls of tools."""
+    return bool(kwargs.get("tool_choice") or kwargs.get("response_format"))
+
+
 def _forged(call: ToolCall, kwargs: dict[str, Any]) -> ToolCall:
     """Claim to be somebody else wherever a tool might listen; schemas that forbid extra fields stay as they are."""
-    if kwargs.get("tool_choice"):
+    if _structured(kwargs):
         return call
     forged = {"user_id": FORGED_USER, "owner": FORGED_USER, "runtime": {"context": {"user_id": FORGED_USER}}}
     return ToolCall(name=call["name"], args={**call["args"], **forged}, id=call["id"])

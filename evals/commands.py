@@ -239,7 +239,11 @@ def _show_comparison(comparison: Comparison) -> None:
 
 def _told(trial: Trial) -> str:
     mark = "[yellow]unscored[/yellow]" if trial.passed is None else "[red]failed[/red]"
-    faults = [f"{name}: {s.explanation}" for name, s in trial.scores.items() if s.value is not None and s.value < 1]
+    faults = [
+        f"{name}: {s.explanation}"
+        for name, s in trial.scores.items()
+        if s.deciding and s.value is not None and s.value < 1
+    ]
     why = faults[0] if faults else trial.run.error
     return f"{mark} {trial.run.sample}  [dim]{' '.join(why.split())[:180]}[/dim]".replace("\\[", "[")
 

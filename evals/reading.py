@@ -86,20 +86,21 @@ def rows(seen: Seen) -> dict[str, Row]:
 
 
 def plan(seen: Seen) -> Plan | None:
-    """Return the plan that was committed: the goal this run made or extended, with its open tasks."""
+    """Return the plan that was committed: the goal this run made or extended, with the work still to be done."""
     result = seen.result
     goal_id = str(result.get("goal_id") or "")
     goal = seen.after.get(("goals", goal_id))
     if goal is None or result.get("status") != "committed":
         return None
     tasks = [row for (table, _), row in seen.after.items() if table == "tasks" and row["goal_id"] == goal_id]
-    live = [row for row in tasks if row["status"] != "cancelled"]
+    live = [row for row in tasks if row["status"] not in ("cancelled", "completed")]
+    done = {row["id"] for row in tasks if row["status"] == "completed"}
     evidence = cast("Sequence[Mapping[str, Any]]", result.get("evidence") or [])
     return Plan(
         goal=seen.labels.get(goal_id, goal_id),
         title=goal["title"],
         due_days=_days(goal["due_at"]),
-        tasks=tuple(_task(row) for row in sorted(live, key=lambda row: row["position"])),
+        tasks=tuple(_task(row, done) for row in sorted(live, key=lambda row: row["position"])),
         evidence=tuple(_source(item) for item in evidence),
         assumptions=tuple(goal["details"].get("assumptions", ())),
     )
@@ -177,7 +178,7 @@ def with_edits(args: Mapping[str, Any], edits: Mapping[str, Any]) -> dict[str, A
     return edited
 
 
-def _task(row: Mapping[str, Any]) -> PlanTask:
+def _task(row: Mapping[str, Any], done: set[str]) -> PlanTask:
     sources = cast("Sequence[Mapping[str, Any]]", row["details"].get("sources") or ())
     return PlanTask(
         key=row["id"],
@@ -186,7 +187,7 @@ def _task(row: Mapping[str, Any]) -> PlanTask:
         criteria=tuple(row["acceptance_criteria"]),
         minutes=row["estimated_minutes"],
         skills=tuple(row["skills"]),
-        needs=tuple(row["depends_on"]),
+        needs=tuple(need for need in row["depends_on"] if need not in done),
         sources=tuple(_source(item) for item in sources),
         description=row["description"],
     )

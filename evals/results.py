@@ -17,6 +17,8 @@ class ScoreSeen(Strict):
     """One score as it is stored."""
 
     value: float | None
+    deciding: bool = True
+    """Whether the case's verdict rests on it; the others are shown, and stand in no mean."""
     answer: str = ""
     explanation: str = ""
     details: dict[str, float] = Field(default_factory=dict[str, float])
@@ -32,8 +34,8 @@ class Trial(Strict):
 
     @property
     def value(self) -> float | None:
-        """The mean of all scores there are."""
-        given = [score.value for score in self.scores.values() if score.value is not None]
+        """The mean of the deciding scores."""
+        given = [score.value for score in self.scores.values() if score.deciding and score.value is not None]
         return fmean(given) if given else None
 
 
@@ -128,7 +130,13 @@ def scored(sample: Sample, run: Run) -> Trial:
     """Judge a run with the deciding scorers of its case and with every other one that has something to say."""
     scores = {name: judge(name, sample, run) for name in SCORERS}
     kept = {
-        name: ScoreSeen(value=s.value, answer=s.answer, explanation=s.explanation, details=dict(s.details))
+        name: ScoreSeen(
+            value=s.value,
+            deciding=name in sample.basis,
+            answer=s.answer,
+            explanation=s.explanation,
+            details=dict(s.details),
+        )
         for name, s in scores.items()
         if name in sample.basis or (s.value is not None and run.outcome is not Outcome.CRASHED)
     }
@@ -174,7 +182,7 @@ def _by_scorer(by_case: dict[str, list[Trial]]) -> dict[str, tuple[float, float,
     found: dict[str, tuple[float, float, float, int]] = {}
     for scorer in SCORERS:
         values = {
-            case: [score.value for t in trials if (score := t.scores.get(scorer)) and score.value is not None]
+            case: [s.value for t in trials if (s := t.scores.get(scorer)) and s.deciding and s.value is not None]
             for case, trials in by_case.items()
         }
         values = {case: each for case, each in values.items() if each}

@@ -18,7 +18,7 @@ def case_page(case: Case, trials: Sequence[Trial], *, room: int, redact: bool) -
     seconds = sum(trial.run.spent.seconds for trial in trials)
     words = escape(" ".join((case.id, case.proves, *case.tags, case.locale)).lower(), quote=True)
     tags = "".join(f"<span class=tag>{escape(tag)}</span>" for tag in (case.locale, *case.tags))
-    body = "".join(_trial(case, trial, len(trials), room=room, redact=redact) for trial in trials)
+    body = "".join(_trial(trial, len(trials), room=room, redact=redact) for trial in trials)
     return (
         f"<details class=case id='{case.id}' data-t='{words}' data-s='{case.suite}' data-o='{outcome}'><summary>"
         f"<span class='pill {outcome}'>{_WORDS[outcome]}</span><code>{escape(case.id)}</code>"
@@ -33,10 +33,10 @@ def _outcome(trials: Sequence[Trial]) -> str:
     return "pass" if all(trial.passed for trial in trials) else "fail"
 
 
-def _trial(case: Case, trial: Trial, trials: int, *, room: int, redact: bool) -> str:
+def _trial(trial: Trial, trials: int, *, room: int, redact: bool) -> str:
     run = trial.run
     parts = [f"<h3>Trial {run.trial + 1} of {trials}</h3>"] if trials > 1 else []
-    parts.append(_scores(case, trial, room))
+    parts.append(_scores(trial, room))
     if run.error:
         parts.append(f"<h3>{escape(run.outcome)}</h3><pre>{escape(run.error[-max(room, 300) :])}</pre>")
     if run.nodes:
@@ -48,12 +48,12 @@ def _trial(case: Case, trial: Trial, trials: int, *, room: int, redact: bool) ->
     return "".join(parts)
 
 
-def _scores(case: Case, trial: Trial, room: int) -> str:
+def _scores(trial: Trial, room: int) -> str:
     rows: list[str] = []
-    for name, score in sorted(trial.scores.items(), key=lambda item: (item[0] not in case.basis, item[0])):
+    for name, score in sorted(trial.scores.items(), key=lambda item: (not item[1].deciding, item[0])):
         kind = "none" if score.value is None else "pass" if score.value == 1 else "fail"
         value = "none" if score.value is None else f"{score.value:.2f}"
-        deciding = "" if name in case.basis else " <small>(beside)</small>"
+        deciding = "" if score.deciding else " <small>(beside)</small>"
         told = score.explanation if kind != "pass" else score.answer
         rows.append(
             f"<tr><td>{name}{deciding}</td><td class=n><span class='pill {kind}'>{value}</span></td>"

@@ -38,7 +38,7 @@ def _outcome(element: Element, trial: Trial) -> None:
         faults = [
             f"{name}: {score.explanation}"
             for name, score in trial.scores.items()
-            if score.value is not None and score.value < 1
+            if score.deciding and score.value is not None and score.value < 1
         ]
         SubElement(element, "failure", message=_clean(faults[0][:200] if faults else "failed")).text = _clean(
             "\n".join(faults)
