@@ -70,32 +70,29 @@ class EventStream:
 
         await send({"type": "http.response.start", "status": 200, "headers": self._headers})
         await push(b"")
-        finished = asyncio.create_task(self._pump(push), name="stream:events")
-        others = [
-            asyncio.create_task(_until_disconnect(receive), name="stream:disconnect"),
-            asyncio.create_task(_beat(push, self._heartbeat), name="stream:heartbeat"),
-        ]
+        saying = asyncio.create_task(self._pump(push), name="stream:events")
+        leaving = asyncio.create_task(_until_disconnect(receive), name="stream:disconnect")
+        beating = asyncio.create_task(_beat(push, self._heartbeat), name="stream:heartbeat")
+        tasks = (saying, leaving, beating)
         try:
-            async with asyncio.timeout(self._life):
-                await asyncio.wait([finished, *others], return_when=asyncio.FIRST_COMPLETED)
-        except TimeoutError:
-            with suppress(OSError, TimeoutError):
-                await push(_GOODBYE if self._heartbeat == _HEARTBEAT else b"", more=False)
-            return
+            await asyncio.wait(tasks, timeout=self._life, return_when=asyncio.FIRST_COMPLETED)
+            first = [task for task in tasks if task.done()]
         finally:
-            complete = finished.done() and not finished.cancelled() and finished.exception() is None
-            await end((finished, *others))
-            if any(not task.cancelled() and isinstance(task.exception(), TimeoutError) for task in (finished, *others)):
-                metrics.STREAMS_DROPPED.inc()
-            if not complete and self._gone is not None:
+            await end(tasks)
+        error = next((task.exception() for task in first if not task.cancelled() and task.exception()), None)
+        if isinstance(error, TimeoutError):
+            metrics.STREAMS_DROPPED.inc()
+        complete = saying in first and error is None
+        if not complete and (leaving in first or isinstance(error, OSError | TimeoutError)):
+            # Only a client that left or does not read has gone; a stream that lived too long or a server that stops
+            # says nothing about its client.
+            if self._gone is not None:
                 await self._gone()
-        if complete:
+        elif error is not None:
+            raise error
+        else:
             with suppress(OSError, TimeoutError):
-                await push(b"", more=False)
-        elif finished.done() and not finished.cancelled():
-            error = finished.exception()
-            if error is not None and not isinstance(error, OSError | TimeoutError):
-                raise error
+                await push(b"" if complete or self._heartbeat != _HEARTBEAT else _GOODBYE, more=False)
 
     async def _pump(self, push: Callable[[bytes], Awaitable[None]]) -> None:
         async with aclosing(self._events) as events:
