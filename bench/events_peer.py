@@ -78,7 +78,7 @@ def make_long(application: Application, events: int) -> UUID:
     goal = Goal(title="Learn Rust")
     for index in range(events - 1):
         goal.update_progress(float(index % 100), "in_progress")
-        if index % 5000 == 0:
+        if index % 500 == 0:
             application.save(goal)
     application.save(goal)
     identity: UUID = goal.id

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import AsyncGenerator, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -212,11 +212,18 @@ def small_disk(folder: Path) -> Generator[Path]:
         subprocess.run([shutil.which("umount") or "umount", str(folder)], check=True)
 
 
+def fill(ballast: Path) -> None:
+    """Write until nothing fits any more."""
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
+
+
 @pytest.mark.chaos
 async def test_a_lake_on_a_full_disk_heals_when_there_is_room(nursery: Nursery, urls: Urls, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
         ballast = disk / "ballast"
-        ballast.write_bytes(b"x" * 240 * 1024)
+        fill(ballast)
         write_rounds(urls.owner, 40)
         await sequence_all(urls.login)
         child = await nursery.start("lake", url=urls.login, lake=str(disk / "lake"))
