@@ -47,12 +47,14 @@ class Active:
     cancel: str | None = None
     """What the client asked for: interrupt or rollback."""
     lost: bool = False
+    settling: bool = False
+    """The graph has stopped; only its outcome is still to be recorded, which nothing should cut short."""
     renewed: float = field(default_factory=time.monotonic)
     """When the lease was last known to hold, by this process's own clock."""
 
     def stop(self) -> None:
-        """Cancel the attempt where it stands."""
-        if self.task is not None:
+        """Cancel the attempt where it stands. Asked again until heard: Python 3.11 may lose one cancellation."""
+        if self.task is not None and (self.lost or not self.settling):
             self.task.cancel()
 
 
@@ -90,6 +92,7 @@ class Attempt:
         outcome = await self._drive(producer)
         if outcome is None:
             return None
+        self._active.settling = True
         producer.finish()
         if outcome.status is RunStatus.INTERRUPTED and self._active.cancel != "rollback":
             await self._keep_partial(producer)

@@ -79,10 +79,11 @@ class Worker:
         tasks = [active.task for active in self._active.values() if active.task is not None]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=grace)
-            for active in self._active.values():
-                active.stop()
-            if late:
-                await asyncio.wait(late, timeout=grace)
+            for _ in range(4):
+                for active in self._active.values():
+                    active.stop()
+                if late:
+                    _, late = await asyncio.wait(late, timeout=grace / 4)
         await end(self._loops)
 
     def own(self, run: Run) -> None:
@@ -95,11 +96,9 @@ class Worker:
     def cancel(self, run_id: str, action: str) -> None:
         """Stop a run if it is executed here."""
         active = self._active.get(run_id)
-        if active is not None and active.cancel != "rollback":
-            first = active.cancel is None
-            active.cancel = action
-            if first:
-                active.stop()
+        if active is not None:
+            active.cancel = "rollback" if active.cancel == "rollback" else action
+            active.stop()
 
     def look_for_work(self) -> None:
         """Claim waiting runs now rather than at the next poll."""
