@@ -82,6 +82,15 @@ ORDER BY version DESC LIMIT 1
 """
 
 
+_CEILING: LiteralString = """
+SELECT version FROM entity_snapshots
+WHERE entity_type = %(type)s AND entity_id = %(id)s AND reducer = %(reducer)s
+  AND (%(owner)s::text IS NULL OR user_id = %(owner)s)
+  AND (recorded_at > %(at)s::timestamptz OR position > %(position)s::bigint)
+ORDER BY version LIMIT 1
+"""
+
+
 async def replay(
     tx: Transaction,
     entity_type: str,
@@ -120,6 +129,9 @@ async def fold_of(
     if kept.last == 0:
         raise NotFound("There is no such entity for you.")
     params = _params(tx, entity_type, entity_id, bound)
+    if at is not None or position is not None:
+        # The next snapshot behind the moment ends the search; without it every later event would be looked at.
+        params["version"] = await tx.fetch_value(_CEILING, params)
     snapshot = await tx.fetch_one(_SNAPSHOT, params, row=_Snapshot)
     fold = Fold() if snapshot is None else _from_snapshot(snapshot)
     if fold.version + 1 < kept.first:
