@@ -111,7 +111,9 @@ async def measure(server: Server, postgres: psutil.Process, at: int, runs: int) 
     }
 
 
-def start(stack: ExitStack, command: list[str], env: dict[str, str], cwd: Path | None = None) -> "subprocess.Popen[str]":
+def start(
+    stack: ExitStack, command: list[str], env: dict[str, str], cwd: Path | None = None
+) -> "subprocess.Popen[str]":
     """Start a child process that dies with the bench."""
     process = subprocess.Popen(
         command, env={**os.environ, **env}, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -170,7 +172,9 @@ async def main() -> None:
                 connection.execute("CREATE DATABASE plain")
             plain = {**env, "PLAIN_URL": psycopg.conninfo.make_conninfo(server.owner_url, dbname="plain")}
             servers.append(
-                Server("plain FastAPI", 18903, start(stack, [sys.executable, "-m", "bench.serving_plain", "18903"], plain))
+                Server(
+                    "plain FastAPI", 18903, start(stack, [sys.executable, "-m", "bench.serving_plain", "18903"], plain)
+                )
             )
             if (dev := langgraph_dev(stack, folder, env, 18904)) is not None:
                 servers.append(dev)

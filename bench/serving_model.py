@@ -26,11 +26,22 @@ def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
     return b"data: " + orjson.dumps(body) + b"\n\n"
 
 
-_CALL = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "lookup", "arguments": '{"topic":"rust"}'}}
+_CALL = {
+    "index": 0,
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "lookup", "arguments": '{"topic":"rust"}'},
+}
 _START = _chunk({"role": "assistant", "content": ""})
 _DONE = b"data: [DONE]\n\n"
 _ANSWERS = (
-    [_START, *(_chunk({"content": word}) for word in FIRST), _chunk({"tool_calls": [_CALL]}), _chunk({}, "tool_calls"), _DONE],
+    [
+        _START,
+        *(_chunk({"content": word}) for word in FIRST),
+        _chunk({"tool_calls": [_CALL]}),
+        _chunk({}, "tool_calls"),
+        _DONE,
+    ],
     [_START, *(_chunk({"content": word}) for word in SECOND), _chunk({}, "stop"), _DONE],
 )
 
