@@ -1,6 +1,6 @@
 """How a long thread grows: stored bytes and the service's own CPU per turn, at 10 and at 1000 messages.
 
-    python -m bench.serving_thread [--turns 500]
+python -m bench.serving_thread [--turns 500]
 """
 
 import argparse
