@@ -65,8 +65,11 @@ def whole_world(sample: Sample, bases: dict[str, World]) -> World:
 
 
 def sample_hash(sample: Sample, bases: dict[str, World]) -> str:
-    """Return a short name of everything that decides what this case asks and expects."""
-    content = sample.model_dump(mode="json") | {"world": whole_world(sample, bases).model_dump(mode="json")}
+    """Return a short name of everything that decides what this case asks and expects.
+
+    Its gold is not part of it: that is judged by the self-test and changes nothing for an agent.
+    """
+    content = sample.model_dump(mode="json", exclude={"gold"}) | {"world": whole_world(sample, bases).model_dump(mode="json")}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
