@@ -14,6 +14,8 @@ from detect_secrets.core import baseline as baselines
 from detect_secrets.settings import transient_settings
 
 BASELINE = Path(".secrets.baseline")
+DIGESTS = frozenset({"evals/baseline.json"})
+"""Files that consist of content hashes, which look like secrets to any scanner, and are written anew with each baseline."""
 
 
 def main() -> int:
@@ -23,7 +25,7 @@ def main() -> int:
     found = SecretsCollection()
     with transient_settings({key: known[key] for key in ("plugins_used", "filters_used")}):
         for name in listing.stdout.splitlines():
-            if Path(name).is_file() and Path(name) != BASELINE:
+            if Path(name).is_file() and Path(name) != BASELINE and name not in DIGESTS:
                 found.scan_file(name)
         if "--accept" in sys.argv:
             baselines.save_to_file(found, str(BASELINE))
