@@ -69,7 +69,8 @@ def sample_hash(sample: Sample, bases: dict[str, World]) -> str:
 
     Its gold is not part of it: that is judged by the self-test and changes nothing for an agent.
     """
-    content = sample.model_dump(mode="json", exclude={"gold"}) | {"world": whole_world(sample, bases).model_dump(mode="json")}
+    content = sample.model_dump(mode="json", exclude={"gold"})
+    content["world"] = whole_world(sample, bases).model_dump(mode="json")
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
