@@ -15,7 +15,7 @@ from detect_secrets.settings import transient_settings
 
 BASELINE = Path(".secrets.baseline")
 DIGESTS = frozenset({"evals/baseline.json"})
-"""Files that consist of content hashes, which look like secrets to any scanner, and are written anew with each baseline."""
+"""Files that consist of content hashes, which any scanner takes for secrets."""
 
 
 def main() -> int:

@@ -44,7 +44,7 @@ def offer(state: State) -> dict[str, Any]:
 async def act(deps: Deps, state: State, config: RunnableConfig, runtime: Runtime[LearnerContext]) -> dict[str, Any]:
     """Begin what was accepted, or note what was turned down, once, in one transaction with its event."""
     request = Request.model_validate(state.get("request"))
-    wanted = _wanted(state, request, learner(runtime).now or deps.clock())
+    wanted = _wanted(state, request)
     done = await once(
         deps,
         runtime,
@@ -60,7 +60,8 @@ async def act(deps: Deps, state: State, config: RunnableConfig, runtime: Runtime
     return {"result": updated(before, **_told(done.result, wanted, request.locale))}
 
 
-def _wanted(state: State, request: Request, now: datetime) -> dict[str, Any]:
+def _wanted(state: State, request: Request) -> dict[str, Any]:
+    """Return the arguments of the call: no clock among them, for a call that is repeated must be the same call."""
     chosen = state.get("chosen")
     if chosen is not None:
         decision = Decided.ACCEPTED if state.get("choice") == "approve" else Decided.REJECTED
@@ -69,8 +70,8 @@ def _wanted(state: State, request: Request, now: datetime) -> dict[str, Any]:
         return {"decision": Decided.ACCEPTED.value, "id": request.accept}
     if request.reject:
         return {"decision": Decided.REJECTED.value, "id": str(request.reject)}
-    until = request.until or now + SNOOZE
-    return {"decision": Decided.SNOOZED.value, "id": str(request.snooze), "until": until.isoformat()}
+    until = request.until.isoformat() if request.until else None
+    return {"decision": Decided.SNOOZED.value, "id": str(request.snooze), "until": until}
 
 
 async def _effect(context: ToolContext, wanted: dict[str, Any], locale: str) -> JsonObject:
@@ -82,7 +83,9 @@ async def _effect(context: ToolContext, wanted: dict[str, Any], locale: str) -> 
             return {"task_id": str(task.id), "title": task.title, "status": task.status.value}
         if named.startswith("skill:"):
             return {"skill": named.removeprefix("skill:")}
-        until = datetime.fromisoformat(wanted["until"]) if wanted.get("until") else None
+        until = context.now + SNOOZE if decision is Decided.SNOOZED else None
+        if wanted.get("until"):
+            until = datetime.fromisoformat(wanted["until"])
         await candidates.decide(tx, context.new_id(), _as_id(named), decision, context.now, until)
         return {"task_id": named}
 
