@@ -32,8 +32,7 @@ def server(tmp_path: Path) -> Iterator[embedded.Server]:
 
 def _postmaster(url: str) -> psutil.Process:
     with psycopg.connect(url) as connection:
-        backend = connection.info.backend_pid
-    parent = psutil.Process(backend).parent()
+        parent = psutil.Process(connection.info.backend_pid).parent()
     assert parent is not None
     return parent
 
