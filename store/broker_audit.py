@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import UTC, datetime
 
 import aio_pika
@@ -26,9 +27,18 @@ async def verify_broker(tx: Transaction, report: Report, url: str, *, exchange: 
     report.messages = 0
     if confirmed == 0:
         return
+    # Closed here and now: an abandoned generator would leave its connection to the garbage collector.
+    async with aclosing(_log(url, exchange, confirmed, epoch)) as events:
+        await _compare(tx, report, events, (confirmed, epoch, border))
+
+
+async def _compare(
+    tx: Transaction, report: Report, events: AsyncGenerator[ReceivedEvent], known: tuple[int, int, int]
+) -> None:
+    confirmed, epoch, border = known
     first, last, oldest = 0, 0, None
-    async for event in _log(url, exchange, confirmed, epoch):
-        report.messages += 1
+    async for event in events:
+        report.messages = (report.messages or 0) + 1
         if event.epoch != epoch or event.late or (last and event.position <= last):
             continue
         if last and event.position != last + 1:

@@ -1,6 +1,7 @@
 """Live events for the rest of the service: LISTEN as a hint, polling as the truth, under the caller's own rights."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import LiteralString
 
 from store.database import Database
@@ -42,14 +43,15 @@ async def follow(
     `after` is the last position already seen; None means from now on. No connection is held between batches, so a
     slow reader costs nothing. Events pruned meanwhile are skipped: whoever is that far behind should use `history`.
     """
-    async for head in positions(database, wakeups, principal):
-        if after is None:
-            after = head
-        while after < head:
-            events = await _between(database, principal, after, head)
-            if events:
-                yield events
-            after = (events[-1].position or head) if len(events) == BATCH else head
+    async with aclosing(positions(database, wakeups, principal)) as heads:
+        async for head in heads:
+            if after is None:
+                after = head
+            while after < head:
+                events = await _between(database, principal, after, head)
+                if events:
+                    yield events
+                after = (events[-1].position or head) if len(events) == BATCH else head
 
 
 async def _head(database: Database, principal: Principal) -> int:
