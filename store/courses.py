@@ -10,7 +10,7 @@ from store.database import Transaction
 from store.errors import Conflict, Forbidden, IllegalTransition, NotFound
 from store.event_types import EventType
 from store.events import envelope, recording
-from store.records import asked_changes, asked_clauses, check_version, values_of
+from store.records import NEWEST_FIRST, asked_changes, asked_clauses, check_version, page_of, values_of
 from store.types import CourseStatus, Page, Role, Visibility, new_id
 
 
@@ -190,12 +190,7 @@ async def list(tx: Transaction, wanted: CourseFilter) -> Page[Course]:  # noqa: 
     listed = "FROM courses WHERE " + _READABLE + asked_clauses(_CLAUSES, params)
     if wanted.enrolled:
         listed += _ENROLLED
-    items = await tx.fetch_all(
-        "SELECT * " + listed + " ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(skip)s", params, row=Course
-    )
-    if items and len(items) < wanted.limit:
-        return Page(items, wanted.skip + len(items))
-    return Page(items, await tx.fetch_value("SELECT count(*) " + listed, params))
+    return await page_of(tx, listed, NEWEST_FIRST, params, Course)
 
 
 async def update(

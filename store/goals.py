@@ -12,11 +12,13 @@ from store.errors import Invalid, NotFound
 from store.event_types import EventType
 from store.events import envelope, recording
 from store.records import (
+    NEWEST_FIRST,
     asked_changes,
     asked_clauses,
     check_course_sharing,
     check_version,
     chosen_visibility,
+    page_of,
     values_of,
 )
 from store.types import GoalStatus, GoalType, Page, Priority, Visibility, new_id
@@ -192,12 +194,7 @@ async def list(tx: Transaction, wanted: GoalFilter) -> Page[Goal]:  # noqa: A001
         raise Invalid("To list what others share, name the course_id.")
     params = values_of(wanted) | {"user_id": tx.principal.user_id}
     listed = (_SHARED if wanted.shared else _OWN) + asked_clauses(_CLAUSES, params)
-    items = await tx.fetch_all(
-        "SELECT * " + listed + " ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(skip)s", params, row=Goal
-    )
-    if items and len(items) < wanted.limit:
-        return Page(items, wanted.skip + len(items))
-    return Page(items, await tx.fetch_value("SELECT count(*) " + listed, params))
+    return await page_of(tx, listed, NEWEST_FIRST, params, Goal)
 
 
 async def update(

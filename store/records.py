@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 from store.database import Transaction
 from store.errors import Forbidden, Invalid, VersionConflict
-from store.types import Visibility
+from store.types import Page, Visibility
+
+T = TypeVar("T")
+
+NEWEST_FIRST: LiteralString = " ORDER BY created_at DESC, id"
 
 
 def asked_changes(current: object, asked: Mapping[str, object], editable: frozenset[str]) -> dict[str, object]:
@@ -40,6 +44,19 @@ def asked_clauses(clauses: Mapping[str, LiteralString], params: Mapping[str, obj
         if params[name] is not None:
             asked += " AND " + clause
     return asked
+
+
+async def page_of(
+    tx: Transaction, listed: LiteralString, order: LiteralString, params: Mapping[str, Any], row: type[T]
+) -> Page[T]:
+    """Return one page of `listed` ("FROM ... WHERE ..."), by the `skip` and `limit` of `params`.
+
+    A page that is not full tells the total itself; only a full or an empty one asks for the count.
+    """
+    items = await tx.fetch_all("SELECT * " + listed + order + " LIMIT %(limit)s OFFSET %(skip)s", dict(params), row=row)
+    if items and len(items) < params["limit"]:
+        return Page(items, params["skip"] + len(items))
+    return Page(items, await tx.fetch_value("SELECT count(*) " + listed, dict(params)))
 
 
 async def is_member(tx: Transaction, course_id: str) -> bool:

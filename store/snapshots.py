@@ -14,11 +14,13 @@ from store.errors import Invalid, NotFound
 from store.event_types import EventType
 from store.events import envelope, recording
 from store.records import (
+    NEWEST_FIRST,
     asked_changes,
     asked_clauses,
     check_course_sharing,
     check_version,
     chosen_visibility,
+    page_of,
     values_of,
 )
 from store.types import Page, ValidationStatus, Visibility, new_id
@@ -234,12 +236,7 @@ async def list(tx: Transaction, wanted: SnapshotFilter) -> Page[CodeSnapshot]:  
     """Return one page of the caller's snapshots, or of a task's snapshots the caller may see."""
     params = values_of(wanted) | {"user_id": tx.principal.user_id}
     listed = (_OWN if wanted.task_id is None else _OF_TASK) + asked_clauses(_CLAUSES, params)
-    items = await tx.fetch_all(
-        "SELECT * " + listed + " ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(skip)s", params, row=CodeSnapshot
-    )
-    if items and len(items) < wanted.limit:
-        return Page(items, wanted.skip + len(items))
-    return Page(items, await tx.fetch_value("SELECT count(*) " + listed, params))
+    return await page_of(tx, listed, NEWEST_FIRST, params, CodeSnapshot)
 
 
 async def update(

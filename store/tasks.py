@@ -13,11 +13,13 @@ from store.errors import IllegalTransition, NotFound
 from store.event_types import EventType
 from store.events import envelope, recording
 from store.records import (
+    NEWEST_FIRST,
     asked_changes,
     asked_clauses,
     check_course_sharing,
     check_version,
     chosen_visibility,
+    page_of,
     values_of,
 )
 from store.types import GoalStatus, Page, Priority, TaskStatus, TaskType, Visibility, new_id
@@ -162,8 +164,7 @@ _CLAUSES: dict[str, LiteralString] = {
     "due_to": "due_at <= %(due_to)s",
 }
 
-_NEWEST: LiteralString = " ORDER BY created_at DESC, id LIMIT %(limit)s OFFSET %(skip)s"
-_IN_ORDER: LiteralString = " ORDER BY position, created_at, id LIMIT %(limit)s OFFSET %(skip)s"
+_IN_ORDER: LiteralString = " ORDER BY position, created_at, id"
 
 
 async def create(tx: Transaction, new: NewTask) -> Task:
@@ -211,12 +212,9 @@ async def get(tx: Transaction, task_id: UUID) -> Task:
 async def list(tx: Transaction, wanted: TaskFilter) -> Page[Task]:  # noqa: A001 - reads as tasks.list
     """Return one page of the caller's tasks, or of a goal's tasks the caller may see."""
     params = values_of(wanted) | {"user_id": tx.principal.user_id}
-    head, order = (_OWN, _NEWEST) if wanted.goal_id is None else (_OF_GOAL, _IN_ORDER)
+    head, order = (_OWN, NEWEST_FIRST) if wanted.goal_id is None else (_OF_GOAL, _IN_ORDER)
     listed = head + asked_clauses(_CLAUSES, params)
-    items = await tx.fetch_all("SELECT * " + listed + order, params, row=Task)
-    if items and len(items) < wanted.limit:
-        return Page(items, wanted.skip + len(items))
-    return Page(items, await tx.fetch_value("SELECT count(*) " + listed, params))
+    return await page_of(tx, listed, order, params, Task)
 
 
 async def list_of_goal(tx: Transaction, goal_id: UUID) -> Sequence[Task]:
