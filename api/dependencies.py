@@ -13,6 +13,7 @@ from api.errors import Problem
 from api.middleware import correlation_of
 from api.services import Services
 from store.principal import Origin, Principal
+from store.reading import Reader
 from store.types import Role
 
 # Dependencies are `async def` even where nothing is awaited: FastAPI runs plain functions in a thread, at 50 us a call.
@@ -82,6 +83,11 @@ class SecuredRoute(StrictRoute):
 def caller_of(request: Request) -> Principal:
     """The caller of a `SecuredRoute`."""
     return request.scope["caller"]
+
+
+def reader_of(request: Request) -> Reader:
+    """What a `SecuredRoute` reads through: a statement at a time, as its caller."""
+    return services_of(request).database.reader(caller_of(request))
 
 
 def caller_if_any(request: Request) -> Principal | None:

@@ -10,6 +10,7 @@ from store.database import Transaction
 from store.errors import Conflict, Forbidden, IllegalTransition, NotFound
 from store.event_types import EventType
 from store.events import envelope, recording
+from store.reading import Reader
 from store.records import NEWEST_FIRST, asked_changes, asked_clauses, check_version, page_of, values_of
 from store.types import CourseStatus, Page, Role, Visibility, new_id
 
@@ -172,7 +173,7 @@ async def create(tx: Transaction, new: NewCourse) -> Course:
     return course
 
 
-async def get(tx: Transaction, course_id: str) -> Course:
+async def get(tx: Reader, course_id: str) -> Course:
     """Return a course the caller may read. Raises `NotFound`."""
     course = await tx.fetch_one(
         "SELECT * FROM courses WHERE id = %(id)s AND " + _READABLE,
@@ -184,7 +185,7 @@ async def get(tx: Transaction, course_id: str) -> Course:
     return course
 
 
-async def list(tx: Transaction, wanted: CourseFilter) -> Page[Course]:  # noqa: A001 - reads as courses.list
+async def list(tx: Reader, wanted: CourseFilter) -> Page[Course]:  # noqa: A001 - reads as courses.list
     """Return one page of the courses the caller may read."""
     params = values_of(wanted) | {"user_id": tx.principal.user_id}
     listed = "FROM courses WHERE " + _READABLE + asked_clauses(_CLAUSES, params)
@@ -268,25 +269,17 @@ async def leave(tx: Transaction, course_id: str, user_id: str | None = None) -> 
     await tx.fetch_value(_LEAVE, envelope(tx, EventType.ENROLLMENT_DELETED, {}, deleted=True) | {"id": enrollment.id})
 
 
-async def members(tx: Transaction, course_id: str, *, skip: int = 0, limit: int = 50) -> Page[Enrollment]:
+async def members(tx: Reader, course_id: str, *, skip: int = 0, limit: int = 50) -> Page[Enrollment]:
     """Return one page of the enrollments of a course: all to its owner, their own to everybody else."""
     await get(tx, course_id)
     params = {"course_id": course_id, "me": tx.principal.user_id, "skip": skip, "limit": limit}
-    items = await tx.fetch_all(
-        "SELECT * FROM enrollments WHERE course_id = %(course_id)s AND (user_id = %(me)s OR course_owner_id = %(me)s)"
-        " ORDER BY created_at, id LIMIT %(limit)s OFFSET %(skip)s",
-        params,
-        row=Enrollment,
+    listed: LiteralString = (
+        "FROM enrollments WHERE course_id = %(course_id)s AND (user_id = %(me)s OR course_owner_id = %(me)s)"
     )
-    total = await tx.fetch_value(
-        "SELECT count(*) FROM enrollments WHERE course_id = %(course_id)s"
-        " AND (user_id = %(me)s OR course_owner_id = %(me)s)",
-        params,
-    )
-    return Page(items, total)
+    return await page_of(tx, listed, " ORDER BY created_at, id", params, Enrollment)
 
 
-async def enrollments(tx: Transaction) -> Sequence[Enrollment]:
+async def enrollments(tx: Reader) -> Sequence[Enrollment]:
     """Return all of the caller's own enrollments, oldest first."""
     return await tx.fetch_all(
         "SELECT * FROM enrollments WHERE user_id = %s ORDER BY created_at, id", [tx.principal.user_id], row=Enrollment

@@ -11,6 +11,7 @@ from store.database import Transaction
 from store.errors import Invalid, NotFound
 from store.event_types import EventType
 from store.events import envelope, recording
+from store.reading import Reader
 from store.records import (
     NEWEST_FIRST,
     asked_changes,
@@ -176,7 +177,7 @@ async def create(tx: Transaction, new: NewGoal) -> Goal:
     return goal
 
 
-async def get(tx: Transaction, goal_id: UUID) -> Goal:
+async def get(tx: Reader, goal_id: UUID) -> Goal:
     """Return a goal of the caller's, or one that is shared with them. Raises `NotFound`."""
     goal = await tx.fetch_one(
         "SELECT * FROM goals WHERE id = %s AND (user_id = %s OR visibility <> 'private')",
@@ -188,7 +189,7 @@ async def get(tx: Transaction, goal_id: UUID) -> Goal:
     return goal
 
 
-async def list(tx: Transaction, wanted: GoalFilter) -> Page[Goal]:  # noqa: A001 - reads as goals.list
+async def list(tx: Reader, wanted: GoalFilter) -> Page[Goal]:  # noqa: A001 - reads as goals.list
     """Return one page of the caller's goals, newest first. Raises `Invalid` for sharing without a course."""
     if wanted.shared and wanted.course_id is None:
         raise Invalid("To list what others share, name the course_id.")

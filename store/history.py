@@ -10,6 +10,7 @@ from store.database import Transaction
 from store.errors import NotFound
 from store.event_rows import Event
 from store.lake import Lake
+from store.reading import Reader
 from store.replay import Replayed, SystemState, replay, system_at
 from store.timeline import first_kept_version, of_entity, visible_owner
 from store.types import Page
@@ -61,7 +62,7 @@ class EventFilter:
     until: datetime | None = None
 
 
-async def events_of(tx: Transaction, wanted: EventFilter, skip: int = 0, limit: int = 50) -> Page[Event]:
+async def events_of(tx: Reader, wanted: EventFilter, skip: int = 0, limit: int = 50) -> Page[Event]:
     """List the caller's events that are still in PostgreSQL; older ones are reached through `history` and `replay`."""
     params = {
         "owner": visible_owner(tx.principal),
@@ -82,7 +83,7 @@ async def events_of(tx: Transaction, wanted: EventFilter, skip: int = 0, limit: 
     return Page(items, total)
 
 
-async def get_event(tx: Transaction, event_id: UUID) -> Event:
+async def get_event(tx: Reader, event_id: UUID) -> Event:
     """Return one event; raises `NotFound` when it is not there or not the caller's."""
     query: LiteralString = (
         "SELECT " + _EVENT + "WHERE e.id = %(id)s AND (%(owner)s::text IS NULL OR e.user_id = %(owner)s)"

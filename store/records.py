@@ -6,6 +6,7 @@ from typing import Any, LiteralString, TypeVar
 
 from store.database import Transaction
 from store.errors import Forbidden, Invalid, VersionConflict
+from store.reading import Reader
 from store.types import Page, Visibility
 
 T = TypeVar("T")
@@ -47,19 +48,20 @@ def asked_clauses(clauses: Mapping[str, LiteralString], params: Mapping[str, obj
 
 
 async def page_of(
-    tx: Transaction, listed: LiteralString, order: LiteralString, params: Mapping[str, Any], row: type[T]
+    tx: Reader, listed: LiteralString, order: LiteralString, params: Mapping[str, Any], row: type[T]
 ) -> Page[T]:
     """Return one page of `listed` ("FROM ... WHERE ..."), by the `skip` and `limit` of `params`.
 
-    A page that is not full tells the total itself; only a full or an empty one asks for the count.
+    The rows bring the length of the whole listing along; only a page without rows has to ask for it.
     """
-    items = await tx.fetch_all("SELECT * " + listed + order + " LIMIT %(limit)s OFFSET %(skip)s", dict(params), row=row)
-    if items and len(items) < params["limit"]:
-        return Page(items, params["skip"] + len(items))
-    return Page(items, await tx.fetch_value("SELECT count(*) " + listed, dict(params)))
+    query = "SELECT *, (SELECT count(*) " + listed + ") AS total " + listed + order + " LIMIT %(limit)s OFFSET %(skip)s"
+    items, total = await tx.fetch_counted(query, dict(params), row=row)
+    if not items:
+        total = await tx.fetch_value("SELECT count(*) " + listed, dict(params))
+    return Page(items, total)
 
 
-async def is_member(tx: Transaction, course_id: str) -> bool:
+async def is_member(tx: Reader, course_id: str) -> bool:
     """Tell whether the caller belongs to the course: enrolled here, its owner, or vouched for by their token."""
     return course_id in tx.principal.courses or bool(
         await tx.fetch_value("SELECT %s = ANY (my_courses())", [course_id])

@@ -13,6 +13,7 @@ from store.database import Transaction
 from store.errors import Invalid, NotFound
 from store.event_types import EventType
 from store.events import envelope, recording
+from store.reading import Reader
 from store.records import (
     NEWEST_FIRST,
     asked_changes,
@@ -200,7 +201,7 @@ async def create(tx: Transaction, new: NewSnapshot) -> CodeSnapshot:
     return snapshot
 
 
-async def get(tx: Transaction, snapshot_id: UUID) -> CodeSnapshot:
+async def get(tx: Reader, snapshot_id: UUID) -> CodeSnapshot:
     """Return a snapshot of the caller's, or one that is shared with them. Raises `NotFound`."""
     snapshot = await tx.fetch_one(
         "SELECT * FROM code_snapshots WHERE id = %s AND (user_id = %s OR visibility <> 'private')",
@@ -213,7 +214,7 @@ async def get(tx: Transaction, snapshot_id: UUID) -> CodeSnapshot:
 
 
 async def latest(
-    tx: Transaction, task_id: UUID, file_path: str | None = None, *, none_ok: bool = False
+    tx: Reader, task_id: UUID, file_path: str | None = None, *, none_ok: bool = False
 ) -> CodeSnapshot | None:
     """Return the caller's newest snapshot of a task, or of one of its files.
 
@@ -232,7 +233,7 @@ async def latest(
     return snapshot
 
 
-async def list(tx: Transaction, wanted: SnapshotFilter) -> Page[CodeSnapshot]:  # noqa: A001 - reads as snapshots.list
+async def list(tx: Reader, wanted: SnapshotFilter) -> Page[CodeSnapshot]:  # noqa: A001 - reads as snapshots.list
     """Return one page of the caller's snapshots, or of a task's snapshots the caller may see."""
     params = values_of(wanted) | {"user_id": tx.principal.user_id}
     listed = (_OWN if wanted.task_id is None else _OF_TASK) + asked_clauses(_CLAUSES, params)
@@ -304,7 +305,7 @@ async def delete_of_task(tx: Transaction, task_id: UUID) -> None:
         await _delete(tx, row.id)
 
 
-async def diff(tx: Transaction, before_id: UUID, after_id: UUID) -> str:
+async def diff(tx: Reader, before_id: UUID, after_id: UUID) -> str:
     """Return the unified diff between two snapshots the caller may see. Raises `NotFound`."""
     before, after = await get(tx, before_id), await get(tx, after_id)
     return unified_diff(before.content, after.content, after.file_path)

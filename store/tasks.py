@@ -12,6 +12,7 @@ from store.dependencies import check_dependencies, check_resolved
 from store.errors import IllegalTransition, NotFound
 from store.event_types import EventType
 from store.events import envelope, recording
+from store.reading import Reader
 from store.records import (
     NEWEST_FIRST,
     asked_changes,
@@ -197,7 +198,7 @@ async def create(tx: Transaction, new: NewTask) -> Task:
     return task
 
 
-async def get(tx: Transaction, task_id: UUID) -> Task:
+async def get(tx: Reader, task_id: UUID) -> Task:
     """Return a task of the caller's, or one that is shared with them. Raises `NotFound`."""
     task = await tx.fetch_one(
         "SELECT * FROM tasks WHERE id = %s AND (user_id = %s OR visibility <> 'private')",
@@ -209,7 +210,7 @@ async def get(tx: Transaction, task_id: UUID) -> Task:
     return task
 
 
-async def list(tx: Transaction, wanted: TaskFilter) -> Page[Task]:  # noqa: A001 - reads as tasks.list
+async def list(tx: Reader, wanted: TaskFilter) -> Page[Task]:  # noqa: A001 - reads as tasks.list
     """Return one page of the caller's tasks, or of a goal's tasks the caller may see."""
     params = values_of(wanted) | {"user_id": tx.principal.user_id}
     head, order = (_OWN, NEWEST_FIRST) if wanted.goal_id is None else (_OF_GOAL, _IN_ORDER)
@@ -217,7 +218,7 @@ async def list(tx: Transaction, wanted: TaskFilter) -> Page[Task]:  # noqa: A001
     return await page_of(tx, listed, order, params, Task)
 
 
-async def list_of_goal(tx: Transaction, goal_id: UUID) -> Sequence[Task]:
+async def list_of_goal(tx: Reader, goal_id: UUID) -> Sequence[Task]:
     """Return all of the caller's tasks of a goal, in their order."""
     return await tx.fetch_all(
         "SELECT * FROM tasks WHERE goal_id = %s AND user_id = %s ORDER BY position, created_at, id",

@@ -9,6 +9,7 @@ from store.database import Transaction
 from store.errors import Forbidden, IllegalTransition, NotFound
 from store.event_types import EventType
 from store.events import envelope, recording
+from store.reading import Reader
 from store.records import asked_changes, check_version, values_of
 from store.types import Role, UserStatus, new_id
 
@@ -88,12 +89,12 @@ async def create(tx: Transaction, new: NewUser) -> User:
     return user
 
 
-async def get(tx: Transaction, user_id: str) -> User:
+async def get(tx: Reader, user_id: str) -> User:
     """Return the caller, or anybody to an admin. Raises `NotFound`."""
     return _found(await tx.fetch_one("SELECT * FROM users WHERE id = %s", [_allowed(tx, user_id)], row=User))
 
 
-async def get_by_email(tx: Transaction, email: str) -> User:
+async def get_by_email(tx: Reader, email: str) -> User:
     """Return the user of that email address, whatever its case, if it is the caller or the caller is an admin.
 
     Raises `NotFound`.
@@ -129,11 +130,11 @@ async def deactivate(tx: Transaction, user_id: str, *, expected_version: int | N
     return await _write(tx, user_id, EventType.USER_DEACTIVATED, {"status": UserStatus.DEACTIVATED})
 
 
-def _any(tx: Transaction) -> bool:
+def _any(tx: Reader) -> bool:
     return tx.principal.role in (Role.ADMIN, Role.SERVICE)
 
 
-def _allowed(tx: Transaction, user_id: str) -> str:
+def _allowed(tx: Reader, user_id: str) -> str:
     if user_id != tx.principal.user_id and not _any(tx):
         raise NotFound(_MISSING)
     return user_id

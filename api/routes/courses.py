@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import answers, queries
-from api.dependencies import SecuredRoute, caller_of, origin_of, services_of
+from api.dependencies import SecuredRoute, caller_of, origin_of, reader_of, services_of
 from api.idempotency import IDEMPOTENT, once
 from api.openapi import problems
 from api.schemas.common import Listing, Paging, PathId
@@ -48,18 +48,14 @@ async def create_course(request: Request, body: CourseCreate) -> Response:
 async def list_courses(request: Request) -> Response:
     """Courses you may read, newest first."""
     query = queries.read(CourseQuery, request)
-    caller = caller_of(request)
-    async with services_of(request).database.transaction(caller) as tx:
-        found = await courses.list(tx, CourseFilter(**dict(query)))
+    found = await courses.list(reader_of(request), CourseFilter(**dict(query)))
     return answers.page(request, found, query.skip, query.limit)
 
 
 @router.get("/{course_id}", response_model=Course, summary="Read a course", openapi_extra=answers.CACHED)
 async def read_course(request: Request, course_id: PathId) -> Response:
     """A course of your own, one you belong to, or a published one that is open to everybody."""
-    caller = caller_of(request)
-    async with services_of(request).database.transaction(caller) as tx:
-        course = await courses.get(tx, course_id)
+    course = await courses.get(reader_of(request), course_id)
     return answers.entity_or_unchanged(request, course)
 
 
@@ -139,9 +135,7 @@ async def enroll(request: Request, course_id: PathId, body: EnrollmentCreate) ->
 async def list_enrollments(request: Request, course_id: PathId) -> Response:
     """Everybody in a course of your own; in other courses, yourself."""
     query = queries.read(Paging, request)
-    caller = caller_of(request)
-    async with services_of(request).database.transaction(caller) as tx:
-        found = await courses.members(tx, course_id, skip=query.skip, limit=query.limit)
+    found = await courses.members(reader_of(request), course_id, skip=query.skip, limit=query.limit)
     return answers.page(request, found, query.skip, query.limit)
 
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import answers, queries
-from api.dependencies import SecuredRoute, caller_of, services_of
+from api.dependencies import SecuredRoute, caller_of, reader_of, services_of
 from api.idempotency import IDEMPOTENT, once
 from api.openapi import problems
 from api.schemas.common import Listing, Paging
@@ -61,8 +61,7 @@ async def list_events(request: Request) -> Response:
         since=query.since,
         until=query.until,
     )
-    async with services_of(request).database.transaction(caller_of(request)) as tx:
-        found = await history.events_of(tx, wanted, query.skip, query.limit)
+    found = await history.events_of(reader_of(request), wanted, query.skip, query.limit)
     return answers.page(request, found, query.skip, query.limit)
 
 
@@ -106,6 +105,5 @@ async def entity_history(request: Request, entity_type: EntityType, entity_id: E
 @router.get("/{event_id}", response_model=Event, summary="Read an event")
 async def read_event(request: Request, event_id: UUID) -> Response:
     """One event of yours."""
-    async with services_of(request).database.transaction(caller_of(request)) as tx:
-        event = await history.get_event(tx, event_id)
+    event = await history.get_event(reader_of(request), event_id)
     return answers.json(event, headers={"Cache-Control": "private, no-cache"})

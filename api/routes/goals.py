@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import answers, queries
-from api.dependencies import SecuredRoute, caller_of, origin_of, services_of
+from api.dependencies import SecuredRoute, caller_of, origin_of, reader_of, services_of
 from api.idempotency import IDEMPOTENT, once
 from api.openapi import problems
 from api.schemas.common import Listing
@@ -43,8 +43,7 @@ async def list_goals(request: Request) -> Response:
     """Your goals, newest first; with `shared`, also those of the course that others share."""
     query = queries.read(GoalQuery, request)
     caller = caller_of(request)
-    async with services_of(request).database.transaction(caller) as tx:
-        found = await goals.list(tx, GoalFilter(**dict(query)))
+    found = await goals.list(reader_of(request), GoalFilter(**dict(query)))
     return answers.page(request, answers.page_for_eyes_of(caller, found), query.skip, query.limit)
 
 
@@ -52,8 +51,7 @@ async def list_goals(request: Request) -> Response:
 async def read_goal(request: Request, goal_id: UUID) -> Response:
     """A goal of your own, or one that is shared with you."""
     caller = caller_of(request)
-    async with services_of(request).database.transaction(caller) as tx:
-        goal = await goals.get(tx, goal_id)
+    goal = await goals.get(reader_of(request), goal_id)
     return answers.entity_or_unchanged(request, answers.for_eyes_of(caller, goal))
 
 

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import answers, queries
-from api.dependencies import SecuredRoute, caller_of, origin_of, services_of
+from api.dependencies import SecuredRoute, caller_of, origin_of, reader_of, services_of
 from api.idempotency import IDEMPOTENT, once
 from api.openapi import problems
 from api.schemas.common import Listing
@@ -52,8 +52,7 @@ async def list_snapshots(request: Request) -> Response:
     """Your snapshots, newest first; with `task_id` or `goal_id`, also those that others share."""
     query = queries.read(SnapshotQuery, request)
     caller = caller_of(request)
-    async with services_of(request).database.transaction(caller) as tx:
-        found = await snapshots.list(tx, SnapshotFilter(**dict(query)))
+    found = await snapshots.list(reader_of(request), SnapshotFilter(**dict(query)))
     return answers.page(request, answers.page_for_eyes_of(caller, found), query.skip, query.limit)
 
 
@@ -65,9 +64,7 @@ async def list_snapshots(request: Request) -> Response:
 )
 async def latest_snapshot(request: Request, task_id: UUID) -> Response:
     """Your newest snapshot of a task."""
-    caller = caller_of(request)
-    async with services_of(request).database.transaction(caller) as tx:
-        snapshot = await snapshots.latest(tx, task_id)
+    snapshot = await snapshots.latest(reader_of(request), task_id)
     assert snapshot is not None
     return answers.entity_or_unchanged(request, snapshot)
 
@@ -76,8 +73,7 @@ async def latest_snapshot(request: Request, task_id: UUID) -> Response:
 async def read_snapshot(request: Request, snapshot_id: UUID) -> Response:
     """A snapshot of your own, or one that passed validation and is shared with you."""
     caller = caller_of(request)
-    async with services_of(request).database.transaction(caller) as tx:
-        snapshot = await snapshots.get(tx, snapshot_id)
+    snapshot = await snapshots.get(reader_of(request), snapshot_id)
     return answers.entity_or_unchanged(request, answers.for_eyes_of(caller, snapshot))
 
 

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import answers, queries
-from api.dependencies import SecuredRoute, caller_of, origin_of, services_of
+from api.dependencies import SecuredRoute, caller_of, origin_of, reader_of, services_of
 from api.idempotency import IDEMPOTENT, once
 from api.openapi import problems
 from api.schemas.common import Listing
@@ -43,8 +43,7 @@ async def list_tasks(request: Request) -> Response:
     """Your tasks, newest first; with `goal_id`, the tasks of that goal in their order."""
     query = queries.read(TaskQuery, request)
     caller = caller_of(request)
-    async with services_of(request).database.transaction(caller) as tx:
-        found = await tasks.list(tx, TaskFilter(**dict(query)))
+    found = await tasks.list(reader_of(request), TaskFilter(**dict(query)))
     return answers.page(request, answers.page_for_eyes_of(caller, found), query.skip, query.limit)
 
 
@@ -52,8 +51,7 @@ async def list_tasks(request: Request) -> Response:
 async def read_task(request: Request, task_id: UUID) -> Response:
     """A task of your own, or one that is shared with you."""
     caller = caller_of(request)
-    async with services_of(request).database.transaction(caller) as tx:
-        task = await tasks.get(tx, task_id)
+    task = await tasks.get(reader_of(request), task_id)
     return answers.entity_or_unchanged(request, answers.for_eyes_of(caller, task))
 
 

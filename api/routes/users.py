@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api import answers
-from api.dependencies import SecuredRoute, caller_if_any, caller_of, origin_of, services_of
+from api.dependencies import SecuredRoute, caller_if_any, caller_of, origin_of, reader_of, services_of
 from api.errors import Problem
 from api.idempotency import IDEMPOTENT, once
 from api.openapi import problems
@@ -72,18 +72,14 @@ async def read_user_by_email(
     request: Request, email: Annotated[str, Path(max_length=254, pattern=r"^[^\x00-\x1f\x7f]+$")]
 ) -> Response:
     """Yourself, or anybody if you are an admin; everybody else is not found."""
-    caller = caller_of(request)
-    async with services_of(request).database.transaction(caller) as tx:
-        user = await users.get_by_email(tx, email)
+    user = await users.get_by_email(reader_of(request), email)
     return answers.entity_or_unchanged(request, user)
 
 
 @router.get("/{user_id}", response_model=User, summary="Read a user", openapi_extra=answers.CACHED)
 async def read_user(request: Request, user_id: PathId) -> Response:
     """Yourself, or anybody if you are an admin; everybody else is not found."""
-    caller = caller_of(request)
-    async with services_of(request).database.transaction(caller) as tx:
-        user = await users.get(tx, user_id)
+    user = await users.get(reader_of(request), user_id)
     return answers.entity_or_unchanged(request, user)
 
 
