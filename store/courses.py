@@ -15,7 +15,7 @@ from store.records import NEWEST_FIRST, asked_changes, asked_clauses, check_vers
 from store.types import CourseStatus, Page, Role, Visibility, new_id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Course:
     """A course as it is now; `documentation` is Markdown."""
 
@@ -34,7 +34,7 @@ class Course:
     updated_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Enrollment:
     """One user's place in one course."""
 

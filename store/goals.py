@@ -25,7 +25,7 @@ from store.records import (
 from store.types import GoalStatus, GoalType, Page, Priority, Visibility, new_id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Goal:
     """A goal as it is now."""
 

@@ -36,7 +36,7 @@ LANGUAGES: Mapping[str, str] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CodeSnapshot:
     """One version of one file of a task. `diff` is unified, against the version before it."""
 

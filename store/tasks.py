@@ -26,7 +26,7 @@ from store.records import (
 from store.types import GoalStatus, Page, Priority, TaskStatus, TaskType, Visibility, new_id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Task:
     """A task as it is now."""
 

@@ -14,7 +14,7 @@ from store.records import asked_changes, check_version, values_of
 from store.types import Role, UserStatus, new_id
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class User:
     """A user as they are now. Their password hash lives elsewhere, see `store.credentials`."""
 
