@@ -7,7 +7,6 @@ from typing import Any
 
 import orjson
 
-from api.runs.cursor import Cursor
 from api.runs.intake import many
 from api.runs.wire import dumps, is_list, is_object
 from api.streaming import event, joined
@@ -108,9 +107,9 @@ def _shown(batch: Sequence[Frame], wanted: Filter) -> bytes:
     return joined(parts)
 
 
-async def thread_events(cursor: Cursor, wanted: Filter) -> AsyncGenerator[bytes]:
-    """Yield the envelopes of a thread for ever."""
-    async with aclosing(cursor.follow()) as batches:
+async def thread_events(frames: AsyncGenerator[list[Frame]], wanted: Filter) -> AsyncGenerator[bytes]:
+    """Yield the envelopes of a thread's frames."""
+    async with aclosing(frames) as batches:
         async for batch in batches:
             if body := _shown(batch, wanted):
                 yield body

@@ -22,13 +22,14 @@ from api.protocol.common import (
 )
 from api.protocol.shapes import thread_json
 from api.protocol.streams import as_v1, sent
-from api.runs.cursor import Cursor
+from api.protocol.thread_log import frames_of
 from api.runs.engine import Engine
 from api.runs.intake import uuid_text
 from api.runs.wire import plain
 from api.streaming import EventStream, event, joined
 from store import frames, runs, threads
 from store.errors import Invalid, NotFound
+from store.frames import Frame
 from store.principal import Principal
 from store.threads import Thread, ThreadFilter, ThreadStatus
 from store.types import new_id
@@ -177,12 +178,13 @@ async def watch(request: Request) -> ASGIApp:
     else:
         raise Invalid("Last-Event-ID must be an id this stream has sent, or '-' for everything.")
     return EventStream(
-        _thread_events(engine.cursor(caller, thread_id, after), frozenset(modes)), life=engine.limits.stream_seconds
+        _thread_events(frames_of(engine, caller, thread_id, after), frozenset(modes)),
+        life=engine.limits.stream_seconds,
     )
 
 
-async def _thread_events(cursor: Cursor, modes: frozenset[str]) -> AsyncGenerator[bytes]:
-    async with aclosing(cursor.follow()) as batches:
+async def _thread_events(frames: AsyncGenerator[list[Frame]], modes: frozenset[str]) -> AsyncGenerator[bytes]:
+    async with aclosing(frames) as batches:
         async for batch in batches:
             parts: list[bytes] = []
             for frame in filter(None, map(as_v1, batch)):

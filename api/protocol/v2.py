@@ -10,13 +10,13 @@ from starlette.types import ASGIApp
 from api.errors import Problem, request_id_of
 from api.protocol.common import arrive, body_of, json_response, thread_of
 from api.protocol.envelopes import filter_of, thread_events
-from api.runs.engine import ANSWERED, Engine, Started
+from api.protocol.thread_log import frames_of, own_or_new
+from api.runs.engine import ANSWERED
 from api.runs.intake import checkpoint_of
 from api.runs.wire import is_list, is_object
 from api.streaming import EventStream
-from store import threads
-from store.errors import Conflict, Invalid, NotFound, StoreError, Unavailable
-from store.principal import Principal
+from store.errors import Conflict, Invalid, StoreError, Unavailable
+from store.threads import Thread
 
 
 class CommandRefused(Exception):
@@ -36,8 +36,10 @@ async def commands(request: Request) -> Response:
     params: object = body.get("params") or {}
     if not isinstance(number, int) or not isinstance(method, str) or not is_object(params):
         raise Problem(400, "malformed_command", "A command is an object with a whole-number id, a method and params.")
+    thread = await own_or_new(engine, caller, thread_id)
     try:
-        started = await _carry_out(engine, caller, thread_id, method, params, request_id_of(request.scope))
+        run = _body_of_run(thread, method, params)
+        started = await engine.start_run(caller, run, thread_id, protocol=2, request_id=request_id_of(request.scope))
     except CommandRefused as refused:
         return json_response({"type": "error", "id": number, "error": refused.code, "message": str(refused)})
     except Unavailable:
@@ -52,21 +54,17 @@ async def commands(request: Request) -> Response:
     return json_response(reply)
 
 
-async def _carry_out(
-    engine: Engine, caller: Principal, thread_id: str, method: str, params: dict[str, Any], request_id: str | None
-) -> Started:
+def _body_of_run(thread: Thread | None, method: str, params: dict[str, Any]) -> dict[str, Any]:
     if method == "run.start":
-        body = await _start_body(engine, caller, thread_id, params)
-    elif method == "input.respond":
-        body = await _respond_body(engine, caller, thread_id, params)
-    elif method.startswith(("subscription.", "agent.", "state.", "input.")):
+        return _start_body(thread, params)
+    if method == "input.respond":
+        return _respond_body(thread, params)
+    if method.startswith(("subscription.", "agent.", "state.", "input.")):
         raise CommandRefused("not_supported", f"'{method}' is not offered over HTTP; use the REST routes.")
-    else:
-        raise CommandRefused("unknown_command", f"Unknown command '{method}'.")
-    return await engine.start_run(caller, body, thread_id, protocol=2, request_id=request_id)
+    raise CommandRefused("unknown_command", f"Unknown command '{method}'.")
 
 
-async def _start_body(engine: Engine, caller: Principal, thread_id: str, params: dict[str, Any]) -> dict[str, Any]:
+def _start_body(thread: Thread | None, params: dict[str, Any]) -> dict[str, Any]:
     """Return the body of a run. On a thread that waits for an answer, an input is that answer."""
     body: dict[str, Any] = {
         "assistant_id": params.get("assistant_id"),
@@ -76,18 +74,13 @@ async def _start_body(engine: Engine, caller: Principal, thread_id: str, params:
         "multitask_strategy": params.get("multitaskStrategy") or params.get("multitask_strategy"),
         "if_not_exists": "create",
     }
-    if body["input"] is not None and "checkpoint_id" not in (checkpoint_of(body) or {}):
-        try:
-            async with engine.database.transaction(caller) as tx:
-                thread = await threads.get(tx, thread_id)
-        except NotFound:
-            return body
-        if thread.interrupts:
-            body["command"] = {"resume": body.pop("input")}
+    forks = "checkpoint_id" in (checkpoint_of(body) or {})
+    if thread is not None and thread.interrupts and body["input"] is not None and not forks:
+        body["command"] = {"resume": body.pop("input")}
     return body
 
 
-async def _respond_body(engine: Engine, caller: Principal, thread_id: str, params: dict[str, Any]) -> dict[str, Any]:
+def _respond_body(thread: Thread | None, params: dict[str, Any]) -> dict[str, Any]:
     answers: object = params.get("responses") or [params]
     if not is_list(answers):
         raise Invalid("'responses' must be a list.")
@@ -96,15 +89,14 @@ async def _respond_body(engine: Engine, caller: Principal, thread_id: str, param
         if not is_object(answer) or not answer.get("interrupt_id"):
             raise Invalid("An answer needs the interrupt_id of its question.")
         resume[str(answer["interrupt_id"])] = answer.get("response")
-    async with engine.database.transaction(caller) as tx:
-        thread = await threads.get(tx, thread_id)
-    open_ids = {item["id"] for items in thread.interrupts.values() for item in items}
+    asked = {} if thread is None else thread.interrupts
+    open_ids = {item["id"] for items in asked.values() for item in items}
     for interrupt_id in resume:
         if interrupt_id not in open_ids:
             text = f"Unknown or already answered question: {interrupt_id}"
             raise CommandRefused("no_such_interrupt", text)
     return {
-        "assistant_id": thread.graph_id,
+        "assistant_id": None if thread is None else thread.graph_id,
         "command": {"resume": resume, "update": params.get("update"), "goto": params.get("goto")},
         "config": params.get("config"),
         "metadata": params.get("metadata"),
@@ -112,11 +104,7 @@ async def _respond_body(engine: Engine, caller: Principal, thread_id: str, param
 
 
 async def events(request: Request) -> ASGIApp:
-    """Stream what a thread says, from its beginning or from where the client was. A new thread's stream just waits.
-
-    Clients open it before their first command has made the thread, so an unknown id is no error; somebody else's
-    thread looks the same and stays silent for ever.
-    """
+    """Stream what a thread says, from its beginning or from where the client was. A new thread's stream just waits."""
     engine, caller = await arrive(request)
     thread_id = thread_of(request)
     body = await body_of(request)
@@ -126,8 +114,9 @@ async def events(request: Request) -> ASGIApp:
         raise Problem(400, "bad_filter", str(error)) from error
     since = body.get("since") or body.get("since_event_id") or request.headers.get("last-event-id") or 0
     after = int(since) if str(since).isdigit() else 0
+    await own_or_new(engine, caller, thread_id)
     return EventStream(
-        thread_events(engine.cursor(caller, thread_id, after), wanted), life=engine.limits.stream_seconds
+        thread_events(frames_of(engine, caller, thread_id, after), wanted), life=engine.limits.stream_seconds
     )
 
 
