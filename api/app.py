@@ -1,5 +1,6 @@
 """Builds the application: one function, no work at import."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 
@@ -8,12 +9,13 @@ from starlette.middleware.cors import CORSMiddleware
 
 from api import errors
 from api.limits import RateLimited
-from api.metrics import Measured
+from api.metrics import Measured, keep_measuring
 from api.middleware import CORS_HEADERS, EXPOSED_HEADERS, FrontDoor, Limits
 from api.openapi import describe
 from api.routes import routers
 from api.services import Services, open_services
 from api.settings import Settings
+from store.ending import end
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 STUDIO_ORIGINS = ("https://smith.langchain.com", "https://agentchat.vercel.app")
@@ -31,7 +33,11 @@ def create_app(settings: Settings, *, services: Services | None = None) -> FastA
             return
         async with open_services(settings) as opened:
             app.state.services = opened
-            yield {}
+            measuring = asyncio.create_task(keep_measuring(opened), name="metrics")
+            try:
+                yield {}
+            finally:
+                await end([measuring])
 
     app = FastAPI(title="AI Goals Tracker", lifespan=lifespan, docs_url="/docs", redoc_url=None)
     for router in routers():

@@ -32,13 +32,36 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS: Final = 8.0
 """How long stopping may take to bring what was committed to every sink that answers."""
 
-POSITION = Gauge("goals_events_position", "Last position of the log.")
-UNSEQUENCED = Gauge("goals_events_unsequenced", "Committed events without a position yet, counted up to 1,000.")
-LAG = Gauge("goals_events_sink_lag", "Events a sink has not taken yet.", ["sink"])
-LAG_SECONDS = Gauge("goals_events_sink_lag_seconds", "Age of the oldest event a sink has not taken yet.", ["sink"])
-PARKED = Gauge("goals_events_sink_parked", "Events set aside because a sink cannot take them.", ["sink"])
-FAILURES = Gauge("goals_events_sink_failures", "Failed deliveries in a row.", ["sink"])
-LEADING = Gauge("goals_events_loop_leading", "1 where the loop works, 0 where it stands by.", ["loop"])
+# What several processes measure in one database is taken from whoever measured last; what each does itself is added up.
+_OF_THE_DATABASE: Final = "livemostrecent"
+POSITION = Gauge("goals_events_position", "Last position of the log.", multiprocess_mode=_OF_THE_DATABASE)
+UNSEQUENCED = Gauge(
+    "goals_events_unsequenced",
+    "Committed events without a position yet, counted up to 1,000.",
+    multiprocess_mode=_OF_THE_DATABASE,
+)
+LAG = Gauge("goals_events_sink_lag", "Events a sink has not taken yet.", ["sink"], multiprocess_mode=_OF_THE_DATABASE)
+LAG_SECONDS = Gauge(
+    "goals_events_sink_lag_seconds",
+    "Age of the oldest event a sink has not taken yet.",
+    ["sink"],
+    multiprocess_mode=_OF_THE_DATABASE,
+)
+PARKED = Gauge(
+    "goals_events_sink_parked",
+    "Events set aside because a sink cannot take them.",
+    ["sink"],
+    multiprocess_mode=_OF_THE_DATABASE,
+)
+FAILURES = Gauge(
+    "goals_events_sink_failures", "Failed deliveries in a row.", ["sink"], multiprocess_mode=_OF_THE_DATABASE
+)
+LEADING = Gauge(
+    "goals_events_loop_leading",
+    "1 where the loop works, 0 where it stands by; over all processes of a service, how many work.",
+    ["loop"],
+    multiprocess_mode="livesum",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +93,13 @@ class EventPath:
         sinks = {each.name: asdict(each) | self._here(each.name) for each in known}
         return {**asdict(head), **self._here("sequencer"), "sinks": sinks}
 
+    def measure_here(self) -> None:
+        """Refresh the gauges of this process."""
+        for name, loop in self._loops.items():
+            LEADING.labels(name).set(loop.leading)
+
     async def measure(self) -> None:
-        """Refresh the gauges for the metrics endpoint."""
+        """Refresh the gauges of the whole log; raises `StoreError` when the database is away."""
         async with self._database.transaction(SERVICE) as tx:
             head = await lag.head(tx)
             known = await lag.sinks(tx)
@@ -82,8 +110,6 @@ class EventPath:
             LAG_SECONDS.labels(each.name).set(each.lag_seconds)
             PARKED.labels(each.name).set(each.parked)
             FAILURES.labels(each.name).set(each.failures)
-        for name, loop in self._loops.items():
-            LEADING.labels(name).set(loop.leading)
 
     async def flush(self, seconds: float = 10.0) -> bool:
         """Bring everything committed so far to the lake now; False when that took longer than `seconds`."""

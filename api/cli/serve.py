@@ -2,12 +2,10 @@
 
 import asyncio
 import logging
-import os
 import socket
-import subprocess
 import sys
-from collections.abc import Coroutine, Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Coroutine
+from contextlib import ExitStack
 from importlib.metadata import version
 from typing import Annotated, TextIO, cast
 
@@ -15,12 +13,12 @@ import typer
 from rich.rule import Rule
 
 from api.cli.console import Trouble, err, out, step
+from api.cli.processes import helpers
 from api.cli.tokens import LOCAL_USER, ensure_user
 from api.settings import Settings
 from store import embedded
 from store.types import Role
 
-HELPER_GRACE_SECONDS = 20
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -40,7 +38,7 @@ def serve(
     with ExitStack() as stack:
         listening = stack.enter_context(_listen(settings))
         login_url = _prepare(settings, stack)
-        stack.enter_context(_helpers(workers - 1, listening, login_url))
+        stack.enter_context(helpers(workers - 1, listening, login_url))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings, listening, login_url, demo=demo))
         out.print("\n[quiet]Stopping ...[/quiet]")
@@ -110,27 +108,6 @@ def _prepare(settings: Settings, stack: ExitStack) -> str | None:
         applied = migrate.upgrade(owner_url)
         current.title = f"Schema made, {len(applied)} migrations" if applied else "Schema is current"
     return login_url
-
-
-@contextmanager
-def _helpers(count: int, listening: socket.socket, login_url: str | None) -> Generator[None]:
-    """Further processes that serve on the same socket; stopped, and waited for, when the block ends."""
-    command = [sys.executable, "-c", "from api.cli import main; main()", "worker", "--listen-fd"]
-    environment = {**os.environ, **({"DATABASE_URL": login_url} if login_url is not None else {})}
-    descriptor = listening.fileno()
-    started = [
-        subprocess.Popen([*command, str(descriptor)], pass_fds=[descriptor], env=environment) for _ in range(count)
-    ]
-    try:
-        yield
-    finally:
-        for helper in started:
-            helper.terminate()
-        for helper in started:
-            try:
-                helper.wait(HELPER_GRACE_SECONDS)
-            except subprocess.TimeoutExpired:
-                helper.kill()
 
 
 async def _serve(settings: Settings, listening: socket.socket, login_url: str | None, *, demo: bool) -> None:

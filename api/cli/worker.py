@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from api.cli.processes import parent_gone
 from api.settings import Settings
 
 app = typer.Typer(help="Work without a port: runs and events.", invoke_without_command=True)
@@ -16,6 +17,7 @@ app = typer.Typer(help="Work without a port: runs and events.", invoke_without_c
 @app.callback(invoke_without_command=True)
 def worker(
     listen_fd: Annotated[int | None, typer.Option(hidden=True, help="Serve on this inherited socket as well.")] = None,
+    parent: Annotated[int, typer.Option(hidden=True, help="End when this process does.")] = 0,
 ) -> None:
     """Take runs from the queue and carry events to their sinks until stopped. Start as many as you like."""
     import uvloop
@@ -26,19 +28,18 @@ def worker(
     configure_logs(settings)
     with ExitStack() as stack, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         listening = stack.enter_context(socket.socket(fileno=listen_fd)) if listen_fd is not None else None
-        runner.run(_work(settings, listening))
+        runner.run(_work(settings, listening, parent))
 
 
-async def _work(settings: Settings, listening: socket.socket | None) -> None:
+async def _work(settings: Settings, listening: socket.socket | None, parent: int) -> None:
     async with AsyncExitStack() as stack:
         stop = asyncio.Event()
         if listening is not None:
             from api.cli.running import running
 
             service = await stack.enter_async_context(running(settings, listening))
-            await asyncio.wait(
-                {asyncio.create_task(service.stop.wait()), service.task}, return_when=asyncio.FIRST_COMPLETED
-            )
+            ends = {asyncio.create_task(service.stop.wait()), asyncio.create_task(parent_gone(parent)), service.task}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             return
         from api.services import open_services
 

@@ -6,7 +6,9 @@ _FAST = (0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 RUNS_FINISHED = Counter("goals_runs_finished_total", "Runs that ended, by graph and outcome.", ["graph", "status"])
 RUNS_ACTIVE = Gauge("goals_runs_active", "Runs this process executes now.", multiprocess_mode="livesum")
-RUNS_QUEUED = Gauge("goals_runs_queued", "Runs waiting for a worker, in the whole database.", multiprocess_mode="max")
+RUNS_QUEUED = Gauge(
+    "goals_runs_queued", "Runs waiting for a worker, in the whole database.", multiprocess_mode="livemostrecent"
+)
 LEASES_LOST = Counter(
     "goals_run_leases_lost_total", "Runs this process had to give up because somebody else took over."
 )
