@@ -12,7 +12,7 @@ from store.errors import NotFound
 from store.frames import Lease
 
 LEASE_SECONDS = 10.0
-DEAD_SECONDS = 4.0
+DEAD_SECONDS = 3.5
 """A run whose owner has vanished from the database waits this long for a sign of life, not for its lease to end."""
 MAX_ATTEMPTS = 25
 

@@ -21,7 +21,7 @@ from store.thread_retention import Keep, prune
 from store.types import new_id
 
 HEARTBEAT_SECONDS = 3.0
-REAP_SECONDS = 2.0
+REAP_SECONDS = 1.0
 PRUNE_SECONDS = 300.0
 _CHANNELS = ("run_frames", "runs_pending", "runs_cancel")
 
