@@ -12,10 +12,12 @@ from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_function
+from opentelemetry.trace import Span
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from agents.failures import FailureKind, ModelFailure, translated
 from agents.offline import OfflineChatModel, Rule, WordByWord
+from store.spans import span
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -219,13 +221,27 @@ async def invoke(
     With `quiet` nothing of it is streamed, neither to the learner nor by the server.
     """
     try:
-        with translated():
+        with translated(), span("chat", gen_ai__operation__name="chat") as asked:
             if quiet:
-                return await model.bind(stream=False).ainvoke(list(messages), {"tags": list(QUIET)})
-            return await model.ainvoke(list(messages))
+                answer = await model.bind(stream=False).ainvoke(list(messages), {"tags": list(QUIET)})
+            else:
+                answer = await model.ainvoke(list(messages))
+            _describe(asked, answer)
+            return answer
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         # The client library stumbles over answers that are not what its protocol says: a proxy's page, for one.
         raise ModelFailure(FailureKind.MALFORMED) from error
+
+
+def _describe(asked: Span, answer: AIMessage) -> None:
+    if not asked.is_recording():
+        return
+    model = answer.response_metadata.get("model_name")
+    if model:
+        asked.set_attribute("gen_ai.response.model", str(model))
+    if answer.usage_metadata:
+        asked.set_attribute("gen_ai.usage.input_tokens", answer.usage_metadata["input_tokens"])
+        asked.set_attribute("gen_ai.usage.output_tokens", answer.usage_metadata["output_tokens"])
 
 
 def _strict_format(schema: type[BaseModel]) -> dict[str, Any]:

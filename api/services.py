@@ -15,6 +15,7 @@ from api.auth.tokens import Tokens
 from api.runs.engine import Engine, Limits, run_executor
 from api.settings import Settings
 from api.shared_cache import RedisCache
+from api.tracing import tracing
 from api.worker import EventPath, EventPathConfig, event_path
 from graphs import GRAPHS
 from graphs.deps import Deps
@@ -56,6 +57,7 @@ def open_tokens(settings: Settings) -> Tokens:
 async def open_services(settings: Settings) -> AsyncGenerator[Services]:
     """Start PostgreSQL if it is ours, migrate, open the pool; stop all of it at the end."""
     async with AsyncExitStack() as stack:
+        stack.enter_context(tracing(settings))
         url = await _database_url(settings, stack)
         database = await stack.enter_async_context(Database(url, max_size=settings.database_pool_max))
         yield await stack.enter_async_context(assembled(settings, database))

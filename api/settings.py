@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
     metrics_token: SecretStr | None = None
+    otel_exporter_otlp_endpoint: str | None = None
     rate_limit_per_minute: int = Field(default=0, ge=0, le=1_000_000)
     """0 means no limit; with REDIS_URL all processes count together."""
 

@@ -17,6 +17,7 @@ from langchain_core.tools import BaseTool
 from langgraph.prebuilt import ToolRuntime
 from langgraph.runtime import Runtime
 from langgraph.types import Send
+from opentelemetry.trace import StatusCode
 from pydantic import BaseModel, ValidationError
 from typing_extensions import TypedDict
 
@@ -30,6 +31,7 @@ from store.errors import Conflict, StoreError, Unavailable
 from store.event_types import JsonObject
 from store.ledger import CallKey, LedgerResult
 from store.principal import Origin
+from store.spans import span
 from tools.context import Effect, ToolContext, effect_of
 from tools.replies import as_text, bad_arguments, problem
 
@@ -96,7 +98,15 @@ class Toolset:
 
     async def run(self, call: PendingCall, config: RunnableConfig, runtime: Runtime[LearnerContext]) -> CallOutcome:
         """Execute one call (the body of a graph's tool node) and answer it, whatever happens."""
-        answer, failed = await self._answer(call, config, runtime)
+        with span(
+            f"execute_tool {call['name'][:80]}",
+            gen_ai__operation__name="execute_tool",
+            gen_ai__tool__name=call["name"][:80],
+            gen_ai__tool__call__id=call["call_id"],
+        ) as executed:
+            answer, failed = await self._answer(call, config, runtime)
+            if failed:
+                executed.set_status(StatusCode.ERROR)
         thread = str(config.get("configurable", {}).get("thread_id", ""))
         message = ToolMessage(
             content=as_text(answer),

@@ -34,6 +34,7 @@ def serve(
     given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     settings = Settings().model_copy(update=given)
     configure_logs(settings)
+    check_traces(settings)
     out.print(f"\n[bold]AI Goals Tracker[/bold] [quiet]{version('ai-goals-tracker')}[/quiet]\n")
     with ExitStack() as stack:
         listening = stack.enter_context(_listen(settings))
@@ -43,6 +44,15 @@ def serve(
             runner.run(_serve(settings, listening, login_url, demo=demo))
         out.print("\n[quiet]Stopping ...[/quiet]")
     out.print("[ok]✓[/ok] Stopped" + (f"; everything is kept in {settings.data_dir}" if settings.embedded else ""))
+
+
+def check_traces(settings: Settings) -> None:
+    """Refuse to start silently without the traces that were asked for."""
+    from api import tracing
+
+    if tracing.missing(settings):
+        problem = "OTEL_EXPORTER_OTLP_ENDPOINT is set, but what sends traces is not installed."
+        raise Trouble(problem, "pip install 'ai-goals-tracker\\[traces]', or unset it.")
 
 
 def configure_logs(settings: Settings) -> None:

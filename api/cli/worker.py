@@ -22,10 +22,11 @@ def worker(
     """Take runs from the queue and carry events to their sinks until stopped. Start as many as you like."""
     import uvloop
 
-    from api.cli.serve import configure_logs
+    from api.cli.serve import check_traces, configure_logs
 
     settings = Settings()
     configure_logs(settings)
+    check_traces(settings)
     with ExitStack() as stack, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         listening = stack.enter_context(socket.socket(fileno=listen_fd)) if listen_fd is not None else None
         runner.run(_work(settings, listening, parent))

@@ -27,6 +27,7 @@ from store.errors import StoreError, Unavailable
 from store.frames import Frame
 from store.principal import SERVICE, Principal
 from store.runs import MAX_ATTEMPTS, Run, RunStatus
+from store.spans import span
 from store.threads import ThreadStatus
 from store.types import Role
 
@@ -83,6 +84,19 @@ class Attempt:
 
     async def execute(self) -> RunStatus | None:
         """Run the graph and record how it ended; None means that the run should go back to the queue."""
+        run = self._run
+        with span(
+            f"invoke_agent {run.graph_id}",
+            parent=run.kwargs.get("traceparent"),
+            gen_ai__operation__name="invoke_agent",
+            gen_ai__agent__name=run.graph_id,
+            gen_ai__conversation__id=run.thread_id,
+            goals__run__id=run.run_id,
+            goals__run__attempt=run.attempt,
+        ):
+            return await self._execute()
+
+    async def _execute(self) -> RunStatus | None:
         run = self._run
         async with self._database.transaction(SERVICE) as tx:
             seq = await frames.last_seq(tx, run.thread_id)

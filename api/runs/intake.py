@@ -13,6 +13,7 @@ from graphs.context import LearnerContext
 from store.errors import Invalid
 from store.principal import Principal
 from store.runs import NewRun
+from store.spans import traceparent
 from store.types import new_id
 
 Body = Mapping[str, Any]
@@ -129,7 +130,8 @@ def new_run(body: Body, thread_id: str, assistant_id: str, graph_id: str, kwargs
         thread_id=thread_id,
         assistant_id=assistant_id,
         graph_id=graph_id,
-        kwargs=kwargs,
+        # Whoever executes it goes on with the trace of this request.
+        kwargs={**kwargs, "traceparent": parent} if (parent := traceparent()) else kwargs,
         metadata=metadata,
         multitask_strategy=_choice(body, "multitask_strategy", _STRATEGIES, "enqueue"),
         delay_seconds=float(delay),

@@ -70,6 +70,9 @@ class Server:
             os.close(holder)
             if locks.free(self._layout.holders_lock):
                 stop(self._layout)
+                if not self.sockets.is_relative_to(self._layout.home):
+                    with suppress(OSError):
+                        self.sockets.rmdir()  # it was made for this server alone, in the temporary folder
 
     def __enter__(self) -> Self:
         return self
