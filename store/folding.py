@@ -15,6 +15,16 @@ _CURRENT: Final = {kind.value: (spec.schema_version, spec.postable) for kind, sp
 """What folding needs to know per event, without looking up the enumeration 100,000 times."""
 
 
+def current_kinds(entity_type: str) -> list[str]:
+    """Return the event types of an entity with the schema versions written today, each as `type:version`."""
+    return [f"{kind}:{spec.schema_version}" for kind, spec in SPECS.items() if kind.entity == entity_type]
+
+
+def reported(entity_type: str) -> bool:
+    """Tell whether the events of an entity are clients' reports, which set all they say, not only their `changes`."""
+    return any(spec.postable for kind, spec in SPECS.items() if kind.entity == entity_type)
+
+
 @dataclass(slots=True)
 class Fold:
     """The state of one entity after some of its events."""
@@ -42,6 +52,15 @@ class Fold:
         if self.created_at is None:
             self.created_at = recorded_at
         self.applied += 1
+
+    def absorb(self, later: "Fold") -> None:
+        """Take in what later events of the same entity add up to."""
+        if later.created_at is None:
+            return
+        self.state.update(later.state)
+        self.version, self.recorded_at, self.deleted = later.version, later.recorded_at, later.deleted
+        self.created_at = self.created_at or later.created_at
+        self.applied += later.applied
 
     def result(self) -> JsonObject | None:
         """Return the state with its envelope, times in UTC ending in Z; None before the first event."""

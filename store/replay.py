@@ -4,15 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
 
-from psycopg.rows import tuple_row
-
 from store.database import Transaction
 from store.errors import Invalid, NotFound
 from store.event_rows import SequencedEvent
 from store.event_types import JsonObject
 from store.folding import REDUCER, Fold
+from store.kept_fold import fold_kept
 from store.lake import Lake
-from store.timeline import PAGE, events_between, first_kept_version, of_entity, visible_owner
+from store.timeline import events_between, first_kept_version, of_entity, visible_owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +57,6 @@ class SystemState:
     entities: list[Replayed]
     total: int
 
-
-_EVENTS: LiteralString = """
-SELECT e.entity_version, e.type, e.schema_version, e.recorded_at, e.payload
-FROM events AS e
-WHERE e.entity_type = %(type)s AND e.entity_id = %(id)s AND e.entity_version > %(after)s
-  AND (%(owner)s::text IS NULL OR e.user_id = %(owner)s)
-  AND (%(version)s::bigint IS NULL OR e.entity_version <= %(version)s)
-  AND (%(at)s::timestamptz IS NULL OR e.recorded_at <= %(at)s)
-  AND (%(position)s::bigint IS NULL OR EXISTS (
-        SELECT FROM event_log AS l WHERE l.seq = e.seq AND l.position <= %(position)s))
-ORDER BY e.entity_version
-"""
 
 _SNAPSHOT: LiteralString = """
 SELECT version, recorded_at, created_at, deleted, state FROM entity_snapshots
@@ -138,7 +125,7 @@ async def fold_of(
         for event in await of_entity(tx, archive, entity_type, entity_id):
             if event.entity_version > fold.version and _within(event, bound):
                 _apply(fold, event)
-    await _fold_kept(tx, fold, params)
+    await fold_kept(tx, fold, params)
     return fold, None if snapshot is None else snapshot.version
 
 
@@ -180,15 +167,6 @@ async def _batch(tx: Transaction, at: datetime | None, position: int | None) -> 
         {"at": at, "position": position},
     )
     return await cursor.fetchone()
-
-
-async def _fold_kept(tx: Transaction, fold: Fold, params: dict[str, Any]) -> None:
-    # In pages: fetching 100,000 rows at once costs ten times as much, most of it in the garbage collector.
-    async with tx.connection.cursor(name="replay", row_factory=tuple_row, binary=True) as cursor:
-        await cursor.execute(_EVENTS, {**params, "after": fold.version})
-        while rows := await cursor.fetchmany(PAGE):
-            for version, event_type, schema_version, recorded_at, payload in rows:
-                fold.apply(version, event_type, schema_version, recorded_at, payload)
 
 
 def _params(tx: Transaction, entity_type: str, entity_id: str, bound: Bound) -> dict[str, Any]:

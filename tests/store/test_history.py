@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from store import goals, history
+from store import goals, history, kept_fold
 from store.background import service_session
 from store.database import Database
 from store.entity_snapshots import EVERY, SnapshotSink
@@ -21,6 +21,7 @@ from store.principal import SERVICE, Origin, Principal
 from store.relay import Relay
 from store.sequencer import cut
 from store.types import GoalStatus, new_id
+from store.upcasters import NewerSchema
 from store.wakeups import Bell
 from tests.events import write_many
 from tests.postgres import Urls
@@ -295,6 +296,38 @@ async def test_replay_of_any_history_equals_the_row_at_every_step(
             assert replayed.state["priority"] == row.priority
             assert replayed.state["details"] == row.details
             assert replayed.state["updated_at"] == row.updated_at.isoformat().replace("+00:00", "Z")
+
+
+def no_kinds(_: str) -> list[str]:
+    """As if every event were of another schema version, which only Python can lift."""
+    return []
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(changes, max_size=6), st.booleans(), st.integers(1, 8))
+async def test_events_add_up_to_the_same_in_the_database_and_here(
+    database: Database, learner: Principal, steps: list[dict[str, object]], deleted: bool, version: int
+) -> None:
+    async with database.transaction(learner) as tx:
+        goal = await goals.create(tx, NewGoal(title="start"))
+        for step in steps:
+            await goals.update(tx, goal.id, step)
+        if deleted:
+            await goals.delete(tx, goal.id)
+        in_database = await history.replay(tx, "goal", str(goal.id), version=version)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(kept_fold, "current_kinds", no_kinds)
+            here = await history.replay(tx, "goal", str(goal.id), version=version)
+    assert in_database == here
+
+
+async def test_an_event_of_a_newer_release_stops_a_replay(database: Database, learner: Principal, urls: Urls) -> None:
+    write_many(urls.owner, "g", range(1, 4))
+    write_many(urls.owner, "g", range(4, 5), verb="teleported")
+    async with database.transaction(learner) as tx:
+        assert (await history.replay(tx, "goal", "g", version=3)).version == 3
+        with pytest.raises(NewerSchema, match="teleported"):
+            await history.replay(tx, "goal", "g")
 
 
 async def test_lake_and_postgres_tell_the_same_story(
