@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import LiteralString
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
 
 from store.errors import StoreError
 from store.event_rows import SEQUENCED as COLUMNS
 from store.event_rows import SequencedEvent
+from store.rows import made
 from store.wakeups import COMMITTED, SEQUENCED
 
 
@@ -47,7 +47,7 @@ async def register(connection: AsyncConnection, name: str) -> None:
 
 async def read(connection: AsyncConnection, name: str) -> Cursor:
     """Return where the sink stands now."""
-    async with connection.cursor(row_factory=class_row(Cursor)) as cursor:
+    async with connection.cursor(row_factory=made(Cursor)) as cursor:
         await cursor.execute(
             """
             SELECT s.name, s.position, s.pending_end, h.next_position - 1 - s.position AS waiting,
@@ -101,7 +101,7 @@ async def fetch(connection: AsyncConnection, at: Cursor, *, most: int, most_byte
         ORDER BY l.position
         """
     )
-    async with connection.cursor(row_factory=class_row(SequencedEvent)) as cursor:
+    async with connection.cursor(row_factory=made(SequencedEvent)) as cursor:
         await cursor.execute(
             query,
             {"after": at.position, "last": last, "bytes": most_bytes, "fixed": at.pending_end is not None},
@@ -119,7 +119,7 @@ async def fetch_one(connection: AsyncConnection, position: int) -> list[Sequence
     query: LiteralString = (
         "SELECT " + COLUMNS + " FROM event_log AS l JOIN events AS e USING (seq) WHERE l.position = %s"
     )
-    async with connection.cursor(row_factory=class_row(SequencedEvent)) as cursor:
+    async with connection.cursor(row_factory=made(SequencedEvent)) as cursor:
         await cursor.execute(query, [position])
         return await cursor.fetchall()
 

@@ -13,9 +13,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """One committed change. `position` is None until the sequencer has seen it, a moment after the commit."""
+@dataclass(frozen=True, kw_only=True)
+class _Envelope:
+    """What every event says about itself, besides its content."""
 
     id: UUID
     entity_type: str
@@ -34,14 +34,23 @@ class Event:
     correlation_id: UUID
     causation_id: UUID | None
     command_key: str | None
+
+
+_ENVELOPE = tuple(field.name for field in fields(_Envelope))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event(_Envelope):
+    """One committed change. `position` is None until the sequencer has seen it, a moment after the commit."""
+
     payload: dict[str, Any]
     metadata: dict[str, Any]
     position: int | None = None
     sequenced_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SequencedEvent:
+@dataclass(frozen=True, kw_only=True)
+class SequencedEvent(_Envelope):
     """One event with its place in the total order, as every sink receives it.
 
     The JSON texts stay exactly as PostgreSQL gave them out, so that digests of all copies agree.
@@ -49,23 +58,6 @@ class SequencedEvent:
 
     position: int
     sequenced_at: datetime
-    id: UUID
-    entity_type: str
-    entity_id: str
-    entity_version: int
-    type: str
-    schema_version: int
-    occurred_at: datetime
-    recorded_at: datetime
-    actor: str
-    user_id: str
-    thread_id: str | None
-    run_id: str | None
-    checkpoint_id: str | None
-    tool_call_id: str | None
-    correlation_id: UUID
-    causation_id: UUID | None
-    command_key: str | None
     payload_json: str
     metadata_json: str
 
@@ -80,11 +72,10 @@ class SequencedEvent:
 
     def as_event(self) -> Event:
         """Return the same event with its JSON parsed."""
-        own = {name: getattr(self, name) for name in _SHARED}
-        return Event(payload=self.payload, metadata=self.metadata, **own)
+        own = {name: getattr(self, name) for name in _ENVELOPE}
+        place = {"position": self.position, "sequenced_at": self.sequenced_at}
+        return Event(payload=self.payload, metadata=self.metadata, **place, **own)
 
-
-_SHARED = tuple(f.name for f in fields(SequencedEvent) if f.name not in {"payload_json", "metadata_json"})
 
 SEQUENCED: LiteralString = """
     l.position, l.sequenced_at, e.id, e.entity_type, e.entity_id, e.entity_version, e.type, e.schema_version,

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString
 
-from psycopg.rows import class_row
-
 from store.audit import file_events, leaves
 from store.database import Database, Transaction
 from store.entity_snapshots import store_snapshot
@@ -15,6 +13,7 @@ from store.event_rows import SEQUENCED, SequencedEvent, content_digest
 from store.faults import fault
 from store.lake import Lake
 from store.principal import SERVICE
+from store.rows import made
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ async def _keep_states(tx: Transaction, lake: Lake, after: int, upto: int) -> No
         ORDER BY e.entity_type, e.entity_id, e.entity_version DESC
         """
     )
-    async with tx.connection.cursor(row_factory=class_row(SequencedEvent)) as cursor:
+    async with tx.connection.cursor(row_factory=made(SequencedEvent)) as cursor:
         await cursor.execute(query, [after, upto])
         last_events = await cursor.fetchall()
     for event in last_events:

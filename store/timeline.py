@@ -5,13 +5,12 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import LiteralString
 
-from psycopg.rows import class_row
-
 from store.database import Transaction
 from store.errors import Unavailable
 from store.event_rows import SEQUENCED, SequencedEvent
 from store.lake import Lake
 from store.principal import Principal
+from store.rows import made
 from store.types import Role
 
 PAGE = 2000
@@ -103,7 +102,7 @@ async def events_between(
         """
     )
     params = {"after": max(after, border), "upto": upto, "owner": owner}
-    async with tx.connection.cursor(name="timeline", row_factory=class_row(SequencedEvent)) as cursor:
+    async with tx.connection.cursor(name="timeline", row_factory=made(SequencedEvent)) as cursor:
         await cursor.execute(query, params)
         while events := await cursor.fetchmany(PAGE):
             for event in events:
