@@ -18,7 +18,7 @@ from store.errors import StoreError
 from store.event_rows import SequencedEvent
 from store.faults import fault
 from store.lake_files import Folder, LakeFile, current
-from store.lake_schema import footer_of, read_footer, to_events, to_table, write_table
+from store.lake_schema import footer_of, is_whole, read_footer, to_bytes, to_events, to_table
 from store.relay import BatchPolicy
 
 log = logging.getLogger(__name__)
@@ -80,11 +80,18 @@ class Lake:
         positions = [event.position for event in events]
         file = LakeFile(self.epoch, min(positions), max(positions), day)
         footer = footer_of(events, self.epoch)
-        if not replace and self.folder.exists(file.path) and self.footer(file) == footer:
+        if not replace and self.folder.exists(file.path) and self.footer(file) == footer and self._is_whole(file):
             return file
-        table = to_table(events)
-        self.folder.publish(file.path, lambda stream: write_table(table, footer, stream))
+        self._publish(file, events)
         return file
+
+    def replace(self, file: LakeFile, events: Sequence[SequencedEvent]) -> None:
+        """Publish a file anew under its old name, of whatever epoch, also when it was set aside."""
+        self._publish(file, events)
+
+    def _publish(self, file: LakeFile, events: Sequence[SequencedEvent]) -> None:
+        body = to_bytes(to_table(events), footer_of(events, file.epoch))
+        self.folder.publish(file.path, body)
 
     def footer(self, file: LakeFile) -> dict[str, str] | None:
         """Return what the file says about itself, None when it cannot be read."""
@@ -93,6 +100,18 @@ class Lake:
                 return read_footer(pq.ParquetFile(source))
         except (OSError, ValueError):
             return None
+
+    def check_whole(self, file: LakeFile) -> None:
+        """Raise `DamagedFile` unless every byte of a file is as it was written."""
+        if not self._is_whole(file):
+            raise DamagedFile(f"{file.path} is not as it was written. `goals events repair` writes it again.")
+
+    def _is_whole(self, file: LakeFile) -> bool:
+        try:
+            with self.folder.open(file.path) as source:
+                return is_whole(source.readall())
+        except OSError:
+            return False
 
     def files(self) -> list[LakeFile]:
         """Return the files that count, in order of position; those of another epoch only up to its end."""
@@ -153,6 +172,8 @@ class Lake:
         for part in _parts(files):
             if len(part) == 1:
                 continue
+            for file in part:
+                self.check_whole(file)
             events = [event for file in part for event in self.read_file(file)]
             # Sorted by entity, the history of one lies in one or two row groups; positions stay as a column.
             events.sort(key=lambda event: (event.entity_type, event.entity_id, event.position))
@@ -162,7 +183,7 @@ class Lake:
             superseded = [file.path for file in part]
             manifest = json.dumps({"file": made.path, "supersedes": superseded}).encode()
             name = f"_manifest/epoch={self.epoch}-{made.first:020}-{made.last:020}.json"
-            self.folder.publish(name, lambda stream, body=manifest: stream.write(body))
+            self.folder.publish(name, manifest)
             fault("lake.manifest_written")
             self.write(made.day, events)
             fault("lake.compacted_written")

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PurePosixPath
@@ -21,7 +21,7 @@ from store.faults import fault
 
 _NAME = re.compile(
     r"epoch=(?P<epoch>\d+)/year=(?P<year>\d{4})/month=(?P<month>\d\d)/day=(?P<day>\d\d)/"
-    r"(?P<first>\d{20})-(?P<last>\d{20})\.parquet$"
+    r"(?P<first>\d{20})-(?P<last>\d{20})\.parquet(?P<forked>\.forked)?$"
 )
 _TEMPORARY = ".tmp-"
 
@@ -34,12 +34,15 @@ class LakeFile:
     first: int
     last: int
     day: date
+    forked: bool = False
+    """Set aside: it holds a future that was undone when the database was set back."""
 
     @property
     def path(self) -> str:
         """Where the file lies under the lake's root."""
         day = f"year={self.day.year:04}/month={self.day.month:02}/day={self.day.day:02}"
-        return f"epoch={self.epoch}/{day}/{self.first:020}-{self.last:020}.parquet"
+        path = f"epoch={self.epoch}/{day}/{self.first:020}-{self.last:020}.parquet"
+        return f"_forked/{path}.forked" if self.forked else path
 
     @classmethod
     def parse(cls, path: str) -> "LakeFile | None":
@@ -48,7 +51,7 @@ class LakeFile:
         if found is None:
             return None
         day = date(int(found["year"]), int(found["month"]), int(found["day"]))
-        return cls(int(found["epoch"]), int(found["first"]), int(found["last"]), day)
+        return cls(int(found["epoch"]), int(found["first"]), int(found["last"]), day, found["forked"] is not None)
 
     def covers(self, other: "LakeFile") -> bool:
         return self.epoch == other.epoch and self.first <= other.first and other.last <= self.last
@@ -78,20 +81,17 @@ class Folder:
         self.root: str = str(root).rstrip("/")
         self.local = isinstance(self._fs, fs.LocalFileSystem)
 
-    def publish(self, name: str, write: Callable[[pa.NativeFile], None]) -> None:
-        """Make `name` hold what `write` writes, in one step for every reader, durable on return."""
+    def publish(self, name: str, body: bytes) -> None:
+        """Make `name` hold `body`, in one step for every reader, durable on return."""
         target = self._at(name)
         if not self.local:
-            with self._fs.open_output_stream(target) as stream:
-                write(stream)
+            self._write(target, body)
             return
         folder = Path(target).parent
         created = _make_directories(folder)
         temporary = folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
         try:
-            with self._fs.open_output_stream(str(temporary)) as stream:
-                write(stream)
-                fault("lake.half_written")
+            self._write(str(temporary), body)
             fault("lake.before_fsync")
             sync_path(temporary)
             fault("lake.after_fsync")
@@ -104,9 +104,20 @@ class Folder:
             sync_path(changed)
         fault("lake.after_directory_fsync")
 
+    def _write(self, path: str, body: bytes) -> None:
+        half = len(body) // 2
+        with self._fs.open_output_stream(path) as stream:
+            stream.write(body[:half])
+            fault("lake.half_written")
+            stream.write(body[half:])
+
     def files(self, under: str = "") -> list[LakeFile]:
-        """Return every Parquet file, superseded ones included."""
-        return [file for name in self._names(under) if (file := LakeFile.parse(name)) is not None]
+        """Return every Parquet file, superseded ones included, those set aside not."""
+        return [file for file in self._parsed(under) if not file.forked]
+
+    def forked(self) -> list[LakeFile]:
+        """Return the files that were set aside."""
+        return [file for file in self._parsed("_forked") if file.forked]
 
     def manifests(self) -> list[tuple[str, dict[str, Any]]]:
         """Return the compaction records with their names."""
@@ -144,6 +155,9 @@ class Folder:
         left = [name for name in self._names("") if PurePosixPath(name).name.startswith(_TEMPORARY)]
         self.remove(left)
         return len(left)
+
+    def _parsed(self, under: str) -> list[LakeFile]:
+        return [file for name in self._names(under) if (file := LakeFile.parse(name)) is not None]
 
     def _names(self, under: str) -> list[str]:
         selector = fs.FileSelector(self._at(under), allow_not_found=True, recursive=True)

@@ -4,8 +4,9 @@
 # pyright: reportUnknownParameterType=false, reportUnknownArgumentType=false
 # pyright: reportUnknownLambdaType=false
 
+import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -46,6 +47,8 @@ _PLAIN = ("id", "payload_json", "command_key")
 tighter, but polars 2.1 and DuckDB 2.0 cannot read them in 16-byte columns.)"""
 _DICTIONARY = [name for name in SCHEMA.names if name not in {*_DELTA, *_PLAIN}]
 ROW_GROUP = 131_072
+SEAL: Final = "goals.seal"
+_BLANK: Final = "0" * 64
 
 
 def to_table(events: Sequence[SequencedEvent]) -> pa.Table:
@@ -77,6 +80,33 @@ def write_table(table: pa.Table, footer: dict[str, str], stream: pa.NativeFile) 
         writer.add_key_value_metadata(footer)
 
 
+def to_bytes(table: pa.Table, footer: dict[str, str]) -> bytes:
+    """Return the file as it will lie there, sealed: its footer holds the SHA-256 of all its bytes.
+
+    The digest is taken while its own place in the file is still filled with zeros.
+    """
+    buffer = pa.BufferOutputStream()
+    write_table(table, footer | {SEAL: _BLANK}, buffer)
+    body: bytes = buffer.getvalue().to_pybytes()
+    at = _seal_at(body)
+    return body[:at] + hashlib.sha256(body).hexdigest().encode() + body[at + len(_BLANK) :]
+
+
+def is_whole(body: bytes) -> bool:
+    """Tell whether every byte of a file is as it was written; files of before there were seals have none to break."""
+    at = _seal_at(body)
+    if at < 0:
+        return b"goals.format\x18\x011" in body
+    blank = body[:at] + _BLANK.encode() + body[at + len(_BLANK) :]
+    return hashlib.sha256(blank).hexdigest().encode() == body[at : at + len(_BLANK)]
+
+
+def _seal_at(body: bytes) -> int:
+    """Return where the value of the seal begins: behind its key, a type byte and a length byte; -1 without one."""
+    key = body.rfind(SEAL.encode())
+    return -1 if key < 0 else key + len(SEAL) + 2
+
+
 def to_events(table: pa.Table) -> list[SequencedEvent]:
     """Return the rows of a table as events."""
     columns: list[list[Any]] = [table.column(name).to_pylist() for name in SCHEMA.names]
@@ -88,7 +118,7 @@ def footer_of(events: Sequence[SequencedEvent], epoch: int) -> dict[str, str]:
     in_order = sorted(events, key=lambda event: event.position)
     digest = chain(b"", ((event.position, content_digest(event)) for event in in_order))
     return {
-        "goals.format": "1",
+        "goals.format": "2",
         "goals.epoch": str(epoch),
         "goals.first": str(in_order[0].position),
         "goals.last": str(in_order[-1].position),
@@ -98,6 +128,6 @@ def footer_of(events: Sequence[SequencedEvent], epoch: int) -> dict[str, str]:
 
 
 def read_footer(file: pq.ParquetFile) -> dict[str, str]:
-    """Return the `goals.*` entries of a file's footer."""
-    found = file.metadata.metadata or {}
-    return {key.decode(): value.decode() for key, value in found.items() if key.startswith(b"goals.")}
+    """Return what `footer_of` wrote into a file's footer."""
+    found = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
+    return {key: value for key, value in found.items() if key.startswith("goals.") and key != SEAL}

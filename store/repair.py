@@ -1,12 +1,10 @@
 """Makes the copies whole again from PostgreSQL, and starts a new epoch after a database was set back."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from itertools import groupby
 from typing import LiteralString
-
-from psycopg.rows import class_row
 
 from store.audit import file_events
 from store.database import Database, Transaction
@@ -15,6 +13,7 @@ from store.event_rows import CONTENT_DIGEST, SEQUENCED, SequencedEvent, content_
 from store.lake import DamagedFile, Lake
 from store.lake_files import LakeFile
 from store.principal import SERVICE
+from store.rows import made
 
 CHUNK = 10_000
 
@@ -131,7 +130,7 @@ async def _events(tx: Transaction, first: int, last: int) -> list[SequencedEvent
         FROM event_log AS l JOIN events AS e USING (seq) WHERE l.position BETWEEN %s AND %s ORDER BY l.position
         """
     )
-    async with tx.connection.cursor(row_factory=class_row(SequencedEvent)) as cursor:
+    async with tx.connection.cursor(row_factory=made(SequencedEvent)) as cursor:
         await cursor.execute(query, [first, last])
         return await cursor.fetchall()
 
@@ -173,4 +172,4 @@ async def _set_aside(tx: Transaction, lake: Lake, kept: int) -> None:
                 await _events(tx, file.first, kept), key=lambda event: event.sequenced_at.astimezone(UTC).date()
             ):
                 await asyncio.to_thread(old_epoch.write, day, list(group), replace=True)
-        await asyncio.to_thread(lake.folder.move, file.path, f"_forked/{file.path}.forked")
+        await asyncio.to_thread(lake.folder.move, file.path, replace(file, forked=True).path)

@@ -130,7 +130,7 @@ async def test_a_changed_event_is_found_even_where_there_is_no_lake(
     assert places == {"log", "rows"}
 
 
-@pytest.mark.parametrize("damage", ["flip", "delete", "cut"])
+@pytest.mark.parametrize("damage", ["flip", "flip the footer", "delete", "cut"])
 async def test_a_damaged_file_is_named_and_repaired(database: Database, lake: Lake, goal_id: UUID, damage: str) -> None:
     broken = Path(lake.folder.root) / lake.files()[0].path
     whole = broken.read_bytes()
@@ -138,6 +138,8 @@ async def test_a_damaged_file_is_named_and_repaired(database: Database, lake: La
         broken.unlink()
     elif damage == "cut":
         broken.write_bytes(whole[:-20])
+    elif damage == "flip the footer":
+        broken.write_bytes(whole[:-60] + bytes([whole[-60] ^ 1]) + whole[-59:])
     else:
         payloads = pq.read_metadata(broken).row_group(0).column(19)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         assert payloads.path_in_schema == "payload_json"  # pyright: ignore[reportUnknownMemberType]
