@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 from dataclasses import dataclass
 from typing import Final, LiteralString
+from uuid import UUID
 
 import aio_pika
 import psycopg
@@ -34,7 +35,16 @@ SHELL: Final = '{"erased": true, "changes": {}}'
 DELETED_SHELL: Final = '{"erased": true, "changes": {}, "deleted": true}'
 """Exactly as PostgreSQL prints these values, so that the copies stay equal to the byte."""
 CATCH_UP_SECONDS: Final = 60.0
-_KEPT: Final = ("events", "entity_snapshots", "users", "goals", "tasks", "code_snapshots", "enrollments")
+EMPTIED_OTHERWISE: Final = {
+    "events": "hollowed: that something happened stays",
+    "entity_snapshots": "hollowed with the events they add up",
+    "users": "deleted last, with an event",
+    "goals": "deleted one by one, with an event each",
+    "tasks": "deleted with their goals",
+    "code_snapshots": "deleted with their tasks",
+    "enrollments": "left, with an event; an owner stays in the courses that stay",
+}
+"""Tables with a `user_id` that the sweep over all tables passes by, and why."""
 
 
 @dataclass(slots=True)
@@ -54,14 +64,16 @@ async def erase_user(
 ) -> Erased:
     """Erase everything `user_id` wrote; safe to repeat, and to be repeated after a crash until it returns.
 
-    Courses they own stay, for the sake of those enrolled. Needs a running event path, for what was read before the
-    erasure but not yet written to the lake must have arrived there; raises `Unavailable` when it does not come.
+    Courses they own stay, with their events and their documentation, for the sake of those enrolled. Needs a running
+    event path, for what was read before the erasure but not yet written to the lake must have arrived there; raises
+    `Unavailable` when it does not come.
     """
     result = Erased(user_id)
     await _delete_rows(database, user_id, result)
     async with database.transaction(SERVICE) as tx:
         result.events = await _hollow_events(tx, user_id)
     await _wait_for_lake(database, lake)
+    await asyncio.to_thread(lake.folder.sweep)
     while rewritten := await _rewrite_files(database, lake, user_id):
         result.files += rewritten
     if rabbitmq_url is not None:
@@ -112,28 +124,40 @@ async def _delete_everywhere_else(tx: Transaction, user_id: str) -> int:
     """Delete from every table that has a `user_id`: a table added tomorrow is not forgotten."""
     cursor = await tx.connection.execute(
         """
-        SELECT c.relname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+        SELECT c.relname, EXISTS (
+                   SELECT FROM pg_attribute AS t WHERE t.attrelid = c.oid AND t.attname = 'entity_type')
+        FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
           AND a.attname = 'user_id' AND NOT a.attisdropped AND NOT c.relname = ANY (%s)
         ORDER BY c.relname
         """,
-        [list(_KEPT)],
+        [list(EMPTIED_OTHERWISE)],
     )
-    waiting: list[str] = [row[0] for row in await cursor.fetchall()]
+    waiting: list[tuple[str, bool]] = await cursor.fetchall()
     deleted = 0
     while waiting:
-        held: list[str] = []
-        for table in waiting:
+        held: list[tuple[str, bool]] = []
+        for table, about_entities in waiting:
+            # What is stored about a course, such as its place in the search index, stays with the course.
+            kept = sql.SQL("AND entity_type <> 'course'") if about_entities else sql.SQL("")
             try:
                 async with tx.savepoint():
-                    query = sql.SQL("DELETE FROM {} WHERE user_id = %s").format(sql.Identifier(table))
+                    query = sql.SQL("DELETE FROM {} WHERE user_id = %s {}").format(sql.Identifier(table), kept)
                     deleted += (await tx.connection.execute(query, [user_id])).rowcount
             except psycopg.errors.ForeignKeyViolation:
-                held.append(table)  # something of another table still points here: that one first
+                held.append((table, about_entities))  # something of another table still points here: that one first
         if held == waiting:
-            raise Conflict(f"Rows in {', '.join(held)} hold each other; delete them by hand first.")
+            names = ", ".join(table for table, _ in held)
+            raise Conflict(f"Rows in {names} hold each other; delete them by hand first.")
         waiting = held
     return deleted
+
+
+# An event is theirs when it is about them or what was theirs alone. Where the row stays, its events must add up to it.
+_THEIRS: LiteralString = """
+    e.user_id = %(user)s AND e.entity_type <> 'course'
+    AND NOT (e.entity_type = 'enrollment' AND EXISTS (SELECT FROM enrollments AS r WHERE r.id::text = e.entity_id))
+"""
 
 
 async def _hollow_events(tx: Transaction, user_id: str) -> int:
@@ -145,19 +169,22 @@ async def _hollow_events(tx: Transaction, user_id: str) -> int:
         + CONTENT_DIGEST
         + """
         FROM events AS e LEFT JOIN event_log AS l USING (seq)
-        WHERE e.user_id = %s AND e.payload->'erased' IS NULL ORDER BY e.seq FOR UPDATE OF e
+        WHERE """
+        + _THEIRS
+        + """ AND e.payload->'erased' IS NULL ORDER BY e.seq FOR UPDATE OF e
         """
     )
     async with tx.connection.cursor(row_factory=tuple_row) as cursor:
-        await cursor.execute(query, [user_id])
+        await cursor.execute(query, {"user": user_id})
         before: dict[int, bytes] = {row[0]: row[1] for row in await cursor.fetchall() if row[0] is not None}
-    count = await tx.execute(
+    hollow: LiteralString = (
         """
-        UPDATE events SET payload = CASE WHEN payload ? 'deleted' THEN %s ELSE %s END::jsonb
-        WHERE user_id = %s AND payload->'erased' IS NULL
-        """,
-        [DELETED_SHELL, SHELL, user_id],
+        UPDATE events AS e SET payload = CASE WHEN payload ? 'deleted' THEN %(deleted)s ELSE %(shell)s END::jsonb
+        WHERE """
+        + _THEIRS
+        + " AND e.payload->'erased' IS NULL"
     )
+    count = await tx.execute(hollow, {"user": user_id, "deleted": DELETED_SHELL, "shell": SHELL})
     remaining: LiteralString = (
         "SELECT l.position, " + CONTENT_DIGEST + " FROM event_log AS l JOIN events AS e USING (seq)"
         " WHERE l.position = ANY (%s)"
@@ -166,7 +193,15 @@ async def _hollow_events(tx: Transaction, user_id: str) -> int:
         await cursor.execute(remaining, [list(before)])
         after: dict[int, bytes] = dict(await cursor.fetchall())
     await _note(tx, [(position, original, after[position]) for position, original in before.items()])
-    await tx.execute("UPDATE entity_snapshots SET state = '{}' WHERE user_id = %s", [user_id])
+    snapshots: LiteralString = "UPDATE entity_snapshots AS e SET state = '{}' WHERE " + _THEIRS
+    await tx.execute(snapshots, {"user": user_id})
+    await tx.execute(
+        """
+        UPDATE sink_parked AS p SET error = 'erased' FROM event_log AS l JOIN events AS e USING (seq)
+        WHERE l.position = p.position AND e.user_id = %s
+        """,  # what a sink said of an event may quote it
+        [user_id],
+    )
     return count
 
 
@@ -201,24 +236,29 @@ async def _wait_for_lake(database: Database, lake: Lake) -> None:
 
 
 async def _rewrite_files(database: Database, lake: Lake, user_id: str) -> int:
+    """Replace their events in every file: also in superseded ones that still lie there, and in those set aside."""
+    async with database.transaction(SERVICE) as tx:
+        kept = frozenset(str(each) for each in await _enrollments_kept(tx, user_id))
     rewritten = 0
-    for file in await asyncio.to_thread(lake.files):
-        theirs = await asyncio.to_thread(lake.read_file, file, user_id=user_id)
-        if all(event.payload.get("erased") for event in theirs):
+    for file in [*await asyncio.to_thread(lake.folder.files), *await asyncio.to_thread(lake.folder.forked)]:
+        theirs = [e for e in await asyncio.to_thread(lake.read_file, file, user_id=user_id) if _is_theirs(e, kept)]
+        if not theirs:
             continue
-        events = [_shell(event, user_id) for event in await asyncio.to_thread(lake.read_file, file)]
-        pruned = [
-            (event.position, content_digest(event), content_digest(_shell(event, user_id)))
-            for event in theirs
-            if not event.payload.get("erased")
-        ]
-        async with database.transaction(SERVICE) as tx:
-            await _note(tx, await _unknown(tx, pruned))
-        same_epoch = Lake(lake.uri, epoch=file.epoch)
-        await asyncio.to_thread(same_epoch.write, file.day, events, replace=True)
+        events = await asyncio.to_thread(lake.read_file, file)
+        shells = [_shell(e) if e.user_id == user_id and _is_theirs(e, kept) else e for e in events]
+        if not file.forked:  # positions set aside were given again, to other events
+            pruned = [(e.position, content_digest(e), content_digest(_shell(e))) for e in theirs]
+            async with database.transaction(SERVICE) as tx:
+                await _note(tx, await _unknown(tx, pruned))
+        await asyncio.to_thread(lake.replace, file, shells)
         fault("erase.lake_rewritten")
         rewritten += 1
     return rewritten
+
+
+async def _enrollments_kept(tx: Transaction, user_id: str) -> list[UUID]:
+    cursor = await tx.connection.execute("SELECT id FROM enrollments WHERE user_id = %s", [user_id])
+    return [row[0] for row in await cursor.fetchall()]
 
 
 async def _unknown(tx: Transaction, redactions: list[tuple[int, bytes, bytes]]) -> list[tuple[int, bytes, bytes]]:
@@ -230,11 +270,14 @@ async def _unknown(tx: Transaction, redactions: list[tuple[int, bytes, bytes]]) 
     return [each for each in redactions if each[0] not in known]
 
 
-def _shell(event: SequencedEvent, user_id: str) -> SequencedEvent:
-    if event.user_id != user_id or event.payload.get("erased"):
-        return event
-    shell = DELETED_SHELL if "deleted" in event.payload else SHELL
-    return dataclasses.replace(event, payload_json=shell)
+def _is_theirs(event: SequencedEvent, kept: frozenset[str]) -> bool:
+    """Twin of `_THEIRS`, for an event of the person's that may be a shell already."""
+    stays = event.entity_type == "course" or (event.entity_type == "enrollment" and event.entity_id in kept)
+    return not stays and not event.payload.get("erased")
+
+
+def _shell(event: SequencedEvent) -> SequencedEvent:
+    return dataclasses.replace(event, payload_json=DELETED_SHELL if "deleted" in event.payload else SHELL)
 
 
 async def _renew_log_queue(url: str, exchange: str) -> None:
