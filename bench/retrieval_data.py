@@ -134,7 +134,7 @@ class Question:
 
 def questions(corpus: Corpus, case: Case, count: int, k: int) -> Iterator[Question]:
     """Ask about a topic of the corpus, two times in three one of the asker's own course."""
-    rng = np.random.default_rng(hash(case.name) % 1000 + corpus.size.seed)
+    rng = np.random.default_rng([corpus.size.seed, *case.name.encode()])
     for _ in range(count):
         row = int(rng.integers(0, corpus.size.rows))
         user, course = int(corpus.user[row]), int(corpus.course[row])
