@@ -162,7 +162,7 @@ async def _leaves(owner_url: str, model: str) -> list[str]:
             await connection.execute(
                 sql.SQL(
                     """
-                    CREATE TABLE {leaf} PARTITION OF {parent} FOR VALUES IN ({model}) WITH (toast_tuple_target = 512);
+                    CREATE TABLE {leaf} PARTITION OF {parent} FOR VALUES IN ({model}) WITH (toast_tuple_target = 8160);
                     ALTER TABLE {leaf} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
                     CREATE POLICY service ON {leaf} TO goals_service USING (true) WITH CHECK (true)
                     """

@@ -184,10 +184,11 @@ def _lines(piece: Piece) -> tuple[int | None, int | None]:
     return (piece.chunk.line_start, piece.chunk.line_end) if piece.has_lines else (None, None)
 
 
+# Binary arrays: written and read without quoting, which is a tenth of the work of an insertion.
 _GIVEN: LiteralString = """
-    unnest(%(types)s::text[], %(ids)s::text[], %(chunks)s::integer[], %(users)s::text[], %(courses)s::text[],
-           %(visibilities)s::text[]::visibility[], %(validated)s::boolean[], %(languages)s::text[],
-           %(starts)s::integer[], %(ends)s::integer[]"""
+    unnest(%(types)b::text[], %(ids)b::text[], %(chunks)b::integer[], %(users)b::text[], %(courses)b::text[],
+           %(visibilities)b::text[]::visibility[], %(validated)b::boolean[], %(languages)b::text[],
+           %(starts)b::integer[], %(ends)b::integer[]"""
 _NAMES: LiteralString = """
     entity_type, entity_id, chunk_no, user_id, course_id, visibility, validated, language, line_start, line_end"""
 
@@ -218,8 +219,8 @@ async def _upsert(
     oid = await vector_oid(tx.connection)
     query: LiteralString = (
         "INSERT INTO embeddings AS e (model," + _NAMES + ", changed_at, content_hash, heading, content, embedding)"
-        " SELECT %(model)s, n.* FROM " + _GIVEN + ", %(changed)s::timestamptz[], %(hashes)s::bytea[],"
-        " %(headings)s::text[], %(contents)s::text[], %(vectors)s::vector[]) AS n"
+        " SELECT %(model)s, n.* FROM " + _GIVEN + ", %(changed)b::timestamptz[], %(hashes)b::bytea[],"
+        " %(headings)b::text[], %(contents)b::text[], %(vectors)s::vector[]) AS n"
         """
         ON CONFLICT (entity_type, model, entity_id, chunk_no) DO UPDATE SET user_id = excluded.user_id,
             course_id = excluded.course_id, visibility = excluded.visibility, validated = excluded.validated,

@@ -32,25 +32,33 @@ class Row:
     """Versions of one file share it."""
 
 
-_CHUNKS: Final[LiteralString] = """
-    FROM unnest(%(ids)s::text[], %(chunks)s::integer[]) WITH ORDINALITY AS k (id, chunk_no, place)
-    JOIN embeddings AS e ON e.entity_type = %(type)s AND e.model = %(model)s
-        AND e.entity_id = k.id AND e.chunk_no = k.chunk_no
-"""
-_SELECT: Final[LiteralString] = """
-    SELECT k.place::integer, e.heading, e.content, e.line_start, e.line_end, e.language, """
+# OFFSET 0 keeps each part a look-up of one row by its key: left free, the planner reads all that everybody may see.
+_FOUND: Final[LiteralString] = """
+    SELECT k.place::integer, c.heading, c.content, c.line_start, c.line_end, c.language,
+           l.title, l.validated, l.own, l.group
+    FROM unnest(%(types)s::text[], %(ids)s::text[], %(chunks)s::integer[])
+        WITH ORDINALITY AS k (type, id, chunk_no, place)
+    CROSS JOIN LATERAL ("""
+_CHUNK: Final[LiteralString] = """ OFFSET 0) AS l CROSS JOIN LATERAL (
+        SELECT e.heading, e.content, e.line_start, e.line_end, e.language FROM embeddings AS e
+        WHERE e.model = %(model)s AND e.entity_id = k.id AND e.chunk_no = k.chunk_no AND e.entity_type = """
 _LIVE: Final[dict[EntityType, LiteralString]] = {
-    EntityType.GOAL: _SELECT + "l.title, false AS validated, l.user_id = %(user)s AS own, k.id AS group"
-    + _CHUNKS + "JOIN goals AS l ON l.id = k.id::uuid WHERE ",
-    EntityType.TASK: _SELECT + "l.title, false AS validated, l.user_id = %(user)s AS own, k.id AS group"
-    + _CHUNKS + "JOIN tasks AS l ON l.id = k.id::uuid WHERE ",
-    EntityType.CODE_SNAPSHOT: _SELECT + "l.file_path AS title, l.validation_status = 'passed' AS validated,"
-    " l.user_id = %(user)s AS own, l.task_id || '/' || l.file_path AS group"
-    + _CHUNKS + "JOIN code_snapshots AS l ON l.id = k.id::uuid"
-    " WHERE (l.validation_status = 'passed' OR NOT %(validated)s) AND ",
-    EntityType.COURSE: _SELECT + "l.title, false AS validated, l.owner_id = %(user)s AS own, k.id AS group"
-    + _CHUNKS + "JOIN courses AS l ON l.id = k.id WHERE ",
-}  # fmt: skip
+    EntityType.GOAL: "SELECT l.title, false AS validated, l.user_id = %(user)s AS own, k.id AS group"
+    " FROM goals AS l WHERE l.id = k.id::uuid AND ",
+    EntityType.TASK: "SELECT l.title, false AS validated, l.user_id = %(user)s AS own, k.id AS group"
+    " FROM tasks AS l WHERE l.id = k.id::uuid AND ",
+    EntityType.CODE_SNAPSHOT: "SELECT l.file_path AS title, l.validation_status = 'passed' AS validated,"
+    " l.user_id = %(user)s AS own, l.task_id || '/' || l.file_path AS group FROM code_snapshots AS l"
+    " WHERE l.id = k.id::uuid AND (l.validation_status = 'passed' OR NOT %(validated)s) AND ",
+    EntityType.COURSE: "SELECT l.title, false AS validated, l.owner_id = %(user)s AS own, k.id AS group"
+    " FROM courses AS l WHERE l.id = k.id AND ",
+}
+_OF_TYPE: Final[dict[EntityType, LiteralString]] = {
+    EntityType.GOAL: "'goal' OFFSET 0) AS c WHERE k.type = 'goal'",
+    EntityType.TASK: "'task' OFFSET 0) AS c WHERE k.type = 'task'",
+    EntityType.CODE_SNAPSHOT: "'code_snapshot' OFFSET 0) AS c WHERE k.type = 'code_snapshot'",
+    EntityType.COURSE: "'course' OFFSET 0) AS c WHERE k.type = 'course'",
+}
 _SCOPE: Final[dict[Scope, LiteralString]] = {
     Scope.USER: "l.user_id = %(user)s",
     Scope.COURSE: "l.course_id = ANY (%(keys)s) AND l.visibility <> 'private'",
@@ -70,33 +78,31 @@ _COURSE_SCOPE: Final[dict[Scope, LiteralString]] = {
 
 async def live(tx: Transaction, request: SearchRequest, window: Window, candidates: list[Candidate]) -> dict[Key, Row]:
     """Return the chunks that exist and are the caller's to see in this scope at this moment."""
-    rows: dict[Key, Row] = {}
-    for entity_type in request.entity_types:
-        of_type = [candidate for candidate in candidates if candidate.entity_type == entity_type.value]
-        if not of_type:
-            continue
-        parameters = {
-            "ids": [candidate.entity_id for candidate in of_type],
-            "chunks": [candidate.chunk_no for candidate in of_type],
-            "type": entity_type.value,
-            "model": window.model,
-            "user": tx.principal.user_id,
-            "keys": window.keys,
-            "validated": request.only_validated,
-        }
-        found = await tx.fetch_all(_statement(entity_type, request.scope), parameters, row=Row)
-        rows |= {of_type[row.place - 1].key: row for row in found}
-    return rows
+    types = [kind for kind in request.entity_types if any(c.entity_type == kind.value for c in candidates)]
+    if not types:
+        return {}
+    parameters = {
+        "types": [candidate.entity_type for candidate in candidates],
+        "ids": [candidate.entity_id for candidate in candidates],
+        "chunks": [candidate.chunk_no for candidate in candidates],
+        "model": window.model,
+        "user": tx.principal.user_id,
+        "keys": window.keys,
+        "validated": request.only_validated,
+    }
+    query: LiteralString = " UNION ALL ".join([_statement(kind, request.scope) for kind in types])
+    return {candidates[row.place - 1].key: row for row in await tx.fetch_all(query, parameters, row=Row)}
 
 
 def _statement(entity_type: EntityType, scope: Scope) -> LiteralString:
     match entity_type:
         case EntityType.CODE_SNAPSHOT:
-            return _LIVE[entity_type] + _CODE_SCOPE[scope]
+            seen = _CODE_SCOPE[scope]
         case EntityType.COURSE:
-            return _LIVE[entity_type] + _COURSE_SCOPE[scope]
+            seen = _COURSE_SCOPE[scope]
         case _:
-            return _LIVE[entity_type] + _SCOPE[scope]
+            seen = _SCOPE[scope]
+    return _FOUND + _LIVE[entity_type] + seen + _CHUNK + _OF_TYPE[entity_type]
 
 
 def snippet(row: Row) -> str:
