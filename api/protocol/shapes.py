@@ -25,20 +25,18 @@ _SHOWN_KWARGS = (
 
 def thread_json(thread: Thread, values: Any = None) -> dict[str, Any]:  # noqa: ANN401 - any state
     """A thread; `values` is its latest state where the request needs it."""
-    body: dict[str, Any] = {
+    return {
         "thread_id": thread.thread_id,
         "created_at": stamp(thread.created_at),
         "updated_at": stamp(thread.updated_at),
         "state_updated_at": stamp(thread.state_updated_at),
         "metadata": thread.metadata,
         "status": thread.status.value,
-        "config": {},
+        "config": {"configurable": {}},
         "values": values,
         "interrupts": thread.interrupts,
+        "error": thread.error,
     }
-    if thread.error is not None:
-        body["error"] = thread.error
-    return body
 
 
 def run_json(run: Run) -> dict[str, Any]:
@@ -65,7 +63,7 @@ def assistant_json(assistant: Assistant, started: str) -> dict[str, Any]:
         "context": {},
         "metadata": {"created_by": "system"},
         "name": assistant.graph_id,
-        "description": assistant.description,
+        "description": None,
         "version": 1,
         "created_at": started,
         "updated_at": started,

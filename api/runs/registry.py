@@ -24,7 +24,6 @@ class Assistant:
 
     assistant_id: str
     graph_id: str
-    description: str | None
 
 
 class Registry:
@@ -32,10 +31,7 @@ class Registry:
 
     def __init__(self, builders: Mapping[str, Builder]) -> None:
         self._graphs: dict[str, Compiled] = {name: builder.compile(name=name) for name, builder in builders.items()}
-        self.assistants = [
-            Assistant(str(uuid5(_NAMESPACE, name)), name, (builder.__doc__ or "").strip().split("\n")[0] or None)
-            for name, builder in builders.items()
-        ]
+        self.assistants = [Assistant(str(uuid5(_NAMESPACE, name)), name) for name in builders]
 
     def assistant(self, key: str) -> Assistant:
         """Return the assistant of this id or graph name; NotFound otherwise."""
