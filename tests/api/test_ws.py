@@ -84,7 +84,7 @@ def call(address: str, services: Services) -> Call:
 
     @asynccontextmanager
     async def opened(who: Principal) -> AsyncGenerator[Caller]:
-        async with connect(address) as connection:
+        async with connect(address, max_queue=None) as connection:
             caller = Caller(connection)
             token = services.tokens.issue(who).access_token
             assert (await caller.ask({"type": "auth", "token": token}, "welcome"))["user_id"] == who.user_id

@@ -1,13 +1,10 @@
 """Kills and starves the servers under the event path: PostgreSQL, RabbitMQ, the disk of the lake."""
 
 import asyncio
-import os
 import random
-import shutil
 import signal
-import subprocess
-from collections.abc import AsyncGenerator, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,6 +17,7 @@ from store.embedded import Server
 from store.lake import Lake
 from tests.chaos import campaign
 from tests.chaos.campaign import KILLED, Child, Nursery, sequence_all, write_rounds
+from tests.chaos.disks import fill, small_disk
 from tests.chaos.test_events import BROKER_STEPS, LAKE_STEPS, bound_queue, nursery, two_days
 from tests.events import until
 from tests.postgres import Urls
@@ -195,33 +193,9 @@ async def test_rabbitmq_survives_a_long_campaign(nursery: Nursery, urls: Urls, n
     assert campaign.broker_faults(positions, 8000) == []
 
 
-@contextmanager
-def small_disk(folder: Path) -> Generator[Path]:
-    """Mount 256 KiB, or skip: only root may."""
-    folder.mkdir()
-    mounted = subprocess.run(
-        [shutil.which("mount") or "mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)],
-        capture_output=True,
-        check=False,
-    )
-    if os.geteuid() != 0 or mounted.returncode != 0:
-        pytest.skip("mounting a small disk is not allowed here; the limit on file sizes is tested everywhere")
-    try:
-        yield folder
-    finally:
-        subprocess.run([shutil.which("umount") or "umount", str(folder)], check=True)
-
-
-def fill(ballast: Path) -> None:
-    """Write until nothing fits any more."""
-    with suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while file.write(b"x" * 4096):
-            pass
-
-
 @pytest.mark.chaos
 async def test_a_lake_on_a_full_disk_heals_when_there_is_room(nursery: Nursery, urls: Urls, tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk") as disk:
+    with small_disk(tmp_path / "disk", "256k") as disk:
         ballast = disk / "ballast"
         fill(ballast)
         write_rounds(urls.owner, 40)

@@ -148,6 +148,7 @@ def test_an_empty_short_or_stale_pid_file_is_healed(data_dir: Path, content: str
 def test_a_stale_socket_lock_is_healed(data_dir: Path) -> None:
     with embedded.start(data_dir) as first:
         sockets = first.sockets
+    sockets.mkdir(mode=0o700, exist_ok=True)
     (sockets / f"{layout.SOCKET}.lock").write_text(f"{os.getpid()}\n")
     with embedded.start(data_dir) as again:
         assert again.pid is not None

@@ -64,7 +64,7 @@ def columns(connection: psycopg.Connection) -> dict[str, dict[str, str]]:
         SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod)
         FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-          AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+          AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attidentity <> 'a'
         """
     ):
         found.setdefault(table, {})[column] = kind

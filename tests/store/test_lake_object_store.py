@@ -3,7 +3,6 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,7 +21,7 @@ from store.lake_files import LakeFile
 from store.lake_schema import footer_of
 from tests.events import sequenced
 
-SERVER = os.environ.get("GOALS_TEST_S3_SERVER") or shutil.which("moto_server")
+SERVER = os.environ.get("GOALS_TEST_S3_SERVER")
 DAY = date(2026, 3, 4)
 MIDNIGHT = datetime(2026, 3, 5, tzinfo=UTC)
 DELIVER = """

@@ -135,14 +135,17 @@ async def test_identity_in_a_body_is_ignored(service: Service, other_learner: Pr
     assert values["log"] == ["proposed x for bob"]
 
 
-async def heard(service: Service, who: Principal, method: str, url: str, **request: Any) -> list[str]:
-    """What a stream says until it ends or has been silent for two seconds."""
+async def heard(
+    service: Service, who: Principal, method: str, url: str, opened: asyncio.Event, **request: Any
+) -> list[str]:
+    """What a stream says until it ends or has been silent for two seconds; `opened` is set once it has begun."""
     lines: list[str] = []
     headers = {"Authorization": f"Bearer {service.token(who)}"}
     async with httpx.AsyncClient(base_url=service.url, headers=headers, timeout=httpx.Timeout(5, read=2)) as http:
         with suppress(httpx.ReadTimeout):
             async with http.stream(method, url, **request) as response:
                 assert response.status_code == 200
+                opened.set()
                 async for line in response.aiter_lines():
                     if line.startswith("data: "):
                         lines.append(line)  # noqa: PERF401 - what came before the silence must be kept
@@ -154,8 +157,9 @@ async def test_waiting_on_an_id_shows_nothing_of_whoever_uses_it_later(
 ) -> None:
     thread_id = str(uuid4())
     url = f"/threads/{thread_id}/stream/events"
-    listening = asyncio.create_task(heard(service, other_learner, "POST", url, json={"channels": ["values"]}))
-    await asyncio.sleep(0.2)
+    opened = asyncio.Event()
+    listening = asyncio.create_task(heard(service, other_learner, "POST", url, opened, json={"channels": ["values"]}))
+    await opened.wait()
     ada = service.client(learner)
     await ada.threads.create(thread_id=thread_id)
     await ada.runs.wait(thread_id, "approval", input={"topic": "secret plan"})
@@ -171,12 +175,13 @@ async def test_the_stream_of_a_deleted_thread_shows_nothing_of_the_next_one_with
     await bob.threads.create(thread_id=thread_id)
     await bob.runs.wait(thread_id, "approval", input={"topic": "rust"})
     url = f"/threads/{thread_id}/stream"
+    opened = asyncio.Event()
     listening = asyncio.create_task(
-        heard(service, other_learner, "GET", url)
+        heard(service, other_learner, "GET", url, opened)
         if protocol == 1
-        else heard(service, other_learner, "POST", f"{url}/events", json={"channels": ["values"], "since": 1})
+        else heard(service, other_learner, "POST", f"{url}/events", opened, json={"channels": ["values"], "since": 1})
     )
-    await asyncio.sleep(0.3)
+    await opened.wait()
     await bob.threads.delete(thread_id)
     await ada.threads.create(thread_id=thread_id)
     await ada.runs.wait(thread_id, "approval", input={"topic": "secret plan"})
