@@ -165,6 +165,7 @@ def request_of(question: Question) -> SearchRequest:
         only_validated=question.case.only_validated,
         mode=Mode.DENSE,
         author_cap=K,
+        smallest_group=1,
     )
 
 

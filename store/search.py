@@ -32,6 +32,7 @@ __all__ = ["Hit", "Mode", "Provenance", "Route", "Scope", "SearchRequest", "Sear
 
 _FIRST_CANDIDATES: Final = 60
 _MOST_CANDIDATES: Final = 4000
+_PERSONAL: Final = frozenset({EntityType.GOAL.value, EntityType.TASK.value})
 
 
 async def retrieve(
@@ -75,7 +76,8 @@ async def search(
     most = _first(request)
     while True:
         found = await _candidates(tx, request, window, query, most)
-        order = ranked(found.candidates, found.weights, weight, dense=query is not None)
+        every = ranked(found.candidates, found.weights, weight, dense=query is not None)
+        order = _in_company(request, every, tx.principal.user_id)
         hits = await _accepted(tx, request, window, order, most)
         most *= 4
         # Stale rows, chunks of one entity and the cap on authors may leave too few: look further while there is more.
@@ -93,7 +95,7 @@ async def search(
         lexical_weight=weight,
         terms={word: round(idf, 2) for word, idf in zip(window.words, found.weights, strict=False)} if explain else {},
         short=len(chosen) < request.k,
-        notes=_notes(request, query),
+        notes=_notes(request, query, withheld=len(order) < len(every)),
     )
     return SearchResult([_hit(request, window, c, hits.rows[c.key], explain=explain) for c in chosen], provenance)
 
@@ -154,6 +156,19 @@ async def _accepted(
     chosen = capped(standing, request.k, request.most_of_one_author, _author)
     # One wider look is enough to meet more authors; a scope of two authors has no third to find.
     return _Accepted(chosen, rows, enough=len(chosen) == request.k and most > _first(request))
+
+
+def _in_company(request: SearchRequest, order: list[Candidate], me: str) -> list[Candidate]:
+    """Leave out goals and tasks of others where so few people have any that one could tell whose they are.
+
+    Only in courses, where learners share with learners; what is global was made so by staff.
+    """
+    if request.scope is not Scope.COURSE:
+        return order
+    authors = {candidate.user_id for candidate in order if candidate.entity_type in _PERSONAL}
+    if len(authors) >= request.smallest_group:
+        return order
+    return [c for c in order if c.entity_type not in _PERSONAL or c.user_id == me]
 
 
 def _first_of_group(
@@ -237,7 +252,12 @@ def _hit(request: SearchRequest, window: Window, candidate: Candidate, row: Row,
     )
 
 
-def _notes(request: SearchRequest, query: QueryVector | None) -> tuple[str, ...]:
+def _notes(request: SearchRequest, query: QueryVector | None, *, withheld: bool) -> tuple[str, ...]:
+    notes: list[str] = []
     if query is not None and query.model == "all-minilm-l6-v2" and is_spanish(request.query):
-        return ("The offline model knows English only: this question was answered mostly by its words.",)
-    return ()
+        notes.append("The offline model knows English only: this question was answered mostly by its words.")
+    if withheld:
+        notes.append(
+            f"Goals and tasks of others are shown once at least {request.smallest_group} people share some that match."
+        )
+    return tuple(notes)

@@ -68,6 +68,8 @@ class SearchRequest:
     """0 ranks by score alone, towards 1 each further hit must differ more from those before it."""
     author_cap: int | None = None
     """Most hits of one author in shared scopes, while others have something too; a fifth of k by default."""
+    smallest_group: int = 3
+    """In courses, goals and tasks of others are shown only where those that match have so many authors together."""
     chunks: bool = False
     """Return every matching chunk rather than the best one of each entity."""
 
@@ -86,6 +88,8 @@ class SearchRequest:
             raise Invalid("diversity must be between 0 and 1.")
         if self.author_cap is not None and self.author_cap < 1:
             raise Invalid("author_cap must be at least 1.")
+        if self.smallest_group < 1:
+            raise Invalid("smallest_group must be at least 1.")
 
     @property
     def shared(self) -> bool:

@@ -30,7 +30,8 @@ def embedder() -> WatchedEmbedder:
 async def ask(
     database: Database, who: Principal, embedder: Embedder, query: str, *, explain: bool = False, **more: object
 ) -> SearchResult:
-    request = SearchRequest(query, **more)  # pyright: ignore[reportArgumentType]
+    # Two people suffice to see who finds what; that small groups show nothing has a test of its own.
+    request = SearchRequest(query, **{"smallest_group": 1, **more})  # pyright: ignore[reportArgumentType]
     return await retrieve(lambda: database.transaction(who), embedder, request, explain=explain)
 
 
@@ -213,6 +214,38 @@ async def test_one_author_does_not_fill_a_shared_scope_while_others_have_somethi
     wide = await ask(database, learner, embedder, "learn sql joins", scope=Scope.COURSE, entity_types=GOALS, k=20)
     assert len(wide.hits) == 20, "k asked is k returned when there are not enough other authors"
     assert instructor
+
+
+async def test_goals_of_a_group_too_small_to_hide_in_are_not_shown(
+    database: Database, embedder: WatchedEmbedder, course: Course, learner: Principal, other_learner: Principal,
+    make_goal: GoalFactory,
+) -> None:  # fmt: skip
+    await make_goal(title="learn sql joins", course_id=course.id)
+    for number in range(30):
+        await make_goal(other_learner, title=f"learn sql joins {number}", course_id=course.id)
+    await index_everything(database, embedder)
+    for mode in Mode:
+        two = await ask(database, learner, embedder, "sql joins", scope=Scope.COURSE, mode=mode, smallest_group=3)
+        assert [hit.own for hit in two.hits if hit.entity_type is EntityType.GOAL] == [True]
+        assert any("at least 3 people" in note for note in two.provenance.notes)
+    third = Principal("third", Role.LEARNER)
+    async with database.transaction(third) as tx:
+        await courses.enroll(tx, course.id)
+    await make_goal(third, title="sql", course_id=course.id)
+    await index_everything(database, embedder)
+    three = await ask(database, learner, embedder, "sql joins", scope=Scope.COURSE, smallest_group=3, k=20)
+    assert sum(not hit.own for hit in three.hits) >= 10
+    assert not any("people" in note for note in three.provenance.notes)
+
+
+async def test_the_group_must_have_three_where_nobody_says_otherwise(
+    database: Database, embedder: WatchedEmbedder, course: Course, learner: Principal, other_learner: Principal,
+    make_goal: GoalFactory,
+) -> None:  # fmt: skip
+    await make_goal(other_learner, title="learn sql joins", course_id=course.id)
+    await index_everything(database, embedder)
+    request = SearchRequest("sql joins", Scope.COURSE, GOALS)
+    assert not (await retrieve(lambda: database.transaction(learner), embedder, request)).hits
 
 
 async def test_diversity_changes_what_is_found(

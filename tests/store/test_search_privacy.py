@@ -248,7 +248,7 @@ async def test_routed_search_equals_exact_search_within_the_bound(
         best, available = truth(rows, matrix, vector, scope, k)
         request = SearchRequest(
             "x", scope, (EntityType.GOAL,), k, course_id="c1" if scope is Scope.COURSE else None, mode=Mode.DENSE,
-            author_cap=50,
+            author_cap=50, smallest_group=1,
         )  # fmt: skip
         async with database.transaction(who) as tx:
             result: SearchResult = await search(tx, request, QueryVector("m", False, vector))

@@ -57,14 +57,22 @@ async def call(tool: BaseTool, context: ToolContext, **args: Any) -> dict[str, A
 
 @pytest.fixture
 async def world(database: Database) -> Course:
-    """A course of Ines's with documentation; Ada and Bob are in it, and Bob shares a goal and code that passed."""
+    """A course of Ines's with documentation; Ada and Bob are in it, and Bob shares a goal and code that passed.
+
+    So do two more, since what fewer than three share is not shown.
+    """
     async with database.transaction(INES) as tx:
         documentation = "# Routing\n\nPaths map to handlers.\n\n# Testing\n\nUse table driven tests.\n"
         course = await courses.create(tx, NewCourse(id="apis", title="Web APIs", documentation=documentation))
         course = await courses.publish(tx, course.id)
-    for member in (ADA, BOB):
+    others = [Principal(name, Role.LEARNER) for name in ("cleo", "dan")]
+    for member in (ADA, BOB, *others):
         async with database.transaction(member) as tx:
             await courses.enroll(tx, course.id)
+    for member in others:
+        async with database.transaction(member) as tx:
+            goal = await goals.create(tx, NewGoal(title="Grow tomatoes", course_id=course.id))
+            await tasks.create(tx, NewTask(goal_id=goal.id, title="Sow them"))
     async with database.transaction(ADA) as tx:
         await goals.create(tx, NewGoal(title="Build a REST API", description="with FastAPI"))
     async with database.transaction(BOB) as tx:
@@ -94,7 +102,7 @@ async def test_similar_goals_are_the_learners_own_unless_asked_otherwise(databas
 
 async def test_goals_of_others_come_short_marked_as_data_and_without_a_name(database: Database, world: Course) -> None:
     answer = await call(get_similar_goals, context_of(database, ADA, world.id), query="REST API", scope="course")
-    (hit,) = answer["hits"]
+    hit = answer["hits"][0]
     assert (hit["title"], hit["mine"], answer["notice"]) == ("Ship a REST API", False, NOTICE)
     assert len(hit["text"]) <= 400
     assert "bob" not in json.dumps(answer)
