@@ -13,6 +13,7 @@ from api.metrics import Measured, keep_measuring
 from api.middleware import CORS_HEADERS, EXPOSED_HEADERS, FrontDoor, Limits
 from api.openapi import describe
 from api.routes import routers
+from api.searches import searches_measured
 from api.services import Services, open_services
 from api.settings import Settings
 from store.ending import end
@@ -31,13 +32,14 @@ def create_app(settings: Settings, *, services: Services | None = None) -> FastA
             app.state.services = services
             yield {}
             return
-        async with open_services(settings) as opened:
-            app.state.services = opened
-            measuring = asyncio.create_task(keep_measuring(opened), name="metrics")
-            try:
-                yield {}
-            finally:
-                await end([measuring])
+        with searches_measured():
+            async with open_services(settings) as opened:
+                app.state.services = opened
+                measuring = asyncio.create_task(keep_measuring(opened), name="metrics")
+                try:
+                    yield {}
+                finally:
+                    await end([measuring])
 
     app = FastAPI(title="AI Goals Tracker", lifespan=lifespan, docs_url="/docs", redoc_url=None)
     for router in routers():

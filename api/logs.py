@@ -9,6 +9,7 @@ from typing import Any, TextIO, cast
 import structlog
 
 from api.middleware import REQUEST_ID
+from store.search_audit import LOGGER
 
 _SECRET_NAMES = re.compile(r"(password|token|secret|api_?key|authorization|cookie|credential)", re.IGNORECASE)
 _SECRET_TEXTS = (
@@ -52,6 +53,7 @@ def configure(level: str = "INFO", *, as_json: bool | None = None, stream: TextI
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(allow={"search"}),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _name_request,
     ]
@@ -70,6 +72,7 @@ def configure(level: str = "INFO", *, as_json: bool | None = None, stream: TextI
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    logging.getLogger(LOGGER).setLevel(logging.INFO)  # who searched what is told whatever the level
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -4,11 +4,14 @@ retrieve    embeds the question, then runs `search` in a transaction of the call
 search      window (open courses, size of the scope, words) -> nearest + words -> rank -> live rows -> hits
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from store import search_audit
 from store.database import Transaction
+from store.errors import Forbidden
 from store.search_rank import Candidate, Key, best_chunks, capped, diverse, is_spanish, lexical_weight, ranked, rarity
 from store.search_route import Nearest, nearest
 from store.search_rows import Row, live, snippet
@@ -44,14 +47,20 @@ async def retrieve(
     alone, and says so.
     """
     chosen: Embedder | None = embedder
+    started = time.perf_counter()
     while True:  # once, or twice when the index has moved to another model; without a vector it cannot move
         query, note = await _embedded(chosen, request)
         try:
             async with transaction() as tx:
-                result = await search(tx, request, query, explain=explain)
+                try:
+                    result = await search(tx, request, query, explain=explain)
+                except Forbidden:
+                    search_audit.tell(tx.principal, request, None, time.perf_counter() - started)
+                    raise
         except ModelMoved as moved:
             chosen = embedder.of(moved.model) if chosen is embedder else None
             continue
+        search_audit.tell(tx.principal, request, result, time.perf_counter() - started)
         return replace(result, provenance=replace(result.provenance, notes=(*note, *result.provenance.notes)))
 
 

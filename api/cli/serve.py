@@ -68,6 +68,7 @@ def configure_logs(settings: Settings) -> None:
     if terminal:
         # That the offline embedder is the poorer one stands in the block at the end of the start.
         logging.getLogger("agents.embedders").setLevel(logging.ERROR)
+        logging.getLogger("store.search_audit").propagate = False
 
 
 class _StandardError:

@@ -70,3 +70,10 @@ def test_the_secret_in_a_traceback_is_blotted_out(lines: io.StringIO) -> None:
         logging.getLogger("api.test").exception("no database")
     assert "hunter2" not in lines.getvalue()
     assert "OSError" in lines.getvalue()
+
+
+def test_a_search_is_told_in_one_line_that_can_be_filtered(lines: io.StringIO) -> None:
+    told = {"user_id": "ada", "scope": "course", "hits": ["goal:1#0"]}
+    logging.getLogger("store.search_audit").info("search", extra={"search": told})
+    line = json.loads(lines.getvalue())
+    assert (line["event"], line["logger"], line["search"]) == ("search", "store.search_audit", told)
