@@ -1,6 +1,9 @@
 """The lean stream says exactly what the SDK would say, and fails the way the SDK would fail."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 import httpx
@@ -12,7 +15,7 @@ from langchain_core.messages import AIMessageChunk
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
-from agents.lean_completions import install
+from agents.lean_completions import gathered, install
 
 URL = "http://model.test/v1/chat/completions"
 
@@ -127,3 +130,63 @@ async def test_an_error_inside_the_stream_is_raised() -> None:
         respx.post(URL).mock(return_value=httpx.Response(200, content=body))
         with pytest.raises(openai.APIError):
             await spoken(model(lean=True))
+
+
+ODD = ['"', "\\", '","x":"', '"content":"no"', "\u2028", "ü", "\U0001f600", "", " ", "{}]}"]
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+async def test_words_of_any_kind_survive_the_comparison_of_chunks(ascii_only: bool) -> None:
+    def line(word: str) -> bytes:
+        body = {"id": "c1", "model": "m", "choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}]}
+        return b"data: " + json.dumps(body, ensure_ascii=ascii_only).encode() + b"\r\n\r\n"
+
+    words = [*ODD, "plain", *reversed(ODD), "plain", "plain", *ODD]
+    body = b"".join(map(line, words)) + event({}, "stop") + b"data: [DONE]\n\n"
+    with respx.mock:
+        respx.post(URL).mock(return_value=httpx.Response(200, content=body))
+        assert (await spoken(model(lean=True))).content == "".join(words)
+
+
+async def test_a_fast_model_is_heard_at_once_and_then_in_bursts() -> None:
+    pieces = [bytes([48 + n % 10]) for n in range(200)]
+
+    async def source() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            await asyncio.sleep(0)
+            yield piece
+
+    bursts = [burst async for burst in gathered(source())]
+    assert b"".join(bursts) == b"".join(pieces)
+    assert bursts[0] == pieces[0]
+    assert len(bursts) < len(pieces)
+
+
+async def test_what_was_said_before_the_stream_broke_is_heard() -> None:
+    async def source() -> AsyncIterator[bytes]:
+        yield b"a"
+        await asyncio.sleep(0)
+        yield b"b"
+        raise httpx.ReadError("gone")
+
+    heard: list[bytes] = []
+    with pytest.raises(httpx.ReadError):
+        async for burst in gathered(source()):
+            heard.append(burst)  # noqa: PERF401 - what came before the error is what counts
+    assert b"".join(heard) == b"ab"
+
+
+async def test_nobody_goes_on_reading_for_a_listener_who_left() -> None:
+    left = asyncio.Event()
+
+    async def source() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield b"a"
+                await asyncio.sleep(0)
+        finally:
+            left.set()
+
+    async with aclosing(gathered(source())) as bursts:
+        await anext(bursts)
+    assert left.is_set()
