@@ -189,12 +189,15 @@ class Database:
         return self._pool
 
     @asynccontextmanager
-    async def transaction(self, principal: Principal, origin: Origin | None = None) -> AsyncGenerator[Transaction]:
+    async def transaction(
+        self, principal: Principal, origin: Origin | None = None, *, epoch: str | None = None
+    ) -> AsyncGenerator[Transaction]:
         """Open a transaction in which PostgreSQL itself knows who is asking; commit at the end, roll back on error.
 
+        `epoch` names the claim of a run under which checkpoints are written.
         Raises a `StoreError` for everything the database refuses, `Unavailable` when it cannot be reached.
         """
-        connection = await self._begin(principal)
+        connection = await self._begin(principal, epoch)
         tx = Transaction(connection, principal, origin, self.policy, self.now)
         watch = hang_up_after(self._transaction_timeout, connection)
         try:
@@ -246,9 +249,9 @@ class Database:
         finally:
             await self._pool.putconn(connection)
 
-    async def _begin(self, principal: Principal | None) -> AsyncConnection:
+    async def _begin(self, principal: Principal | None, epoch: str | None = None) -> AsyncConnection:
         # Sending the identity together with BEGIN saves a round trip.
-        connection, _ = await self._heard(lambda to: _send(to, _opening(to, principal)), self._answer_timeout)
+        connection, _ = await self._heard(lambda to: _send(to, _opening(to, principal, epoch)), self._answer_timeout)
         return connection
 
     async def _heard(
@@ -303,14 +306,15 @@ def _identity(principal: Principal) -> tuple[str, str, str, str]:
     return role, principal.user_id, principal.role.value, courses
 
 
-def _opening(connection: AsyncConnection, principal: Principal | None) -> bytes:
+def _opening(connection: AsyncConnection, principal: Principal | None, epoch: str | None) -> bytes:
     if principal is None:
         return b"BEGIN"
     escape = Escaping(connection.pgconn).escape_literal
     role, *identity = (bytes(escape(value.encode())) for value in _identity(principal))
     # SET LOCAL rather than SELECT set_config: utility statements are not planned, which halves the server's part.
     settings = b"SET LOCAL app.user_id = %s; SET LOCAL app.role = %s; SET LOCAL app.course_ids = %s"
-    return b"BEGIN; SET LOCAL ROLE %s; " % role + settings % tuple(identity)
+    opening = b"BEGIN; SET LOCAL ROLE %s; " % role + settings % tuple(identity)
+    return opening if epoch is None else opening + b"; SET LOCAL app.epoch = %s" % bytes(escape(epoch.encode()))
 
 
 async def _send(connection: AsyncConnection, statements: bytes) -> None:

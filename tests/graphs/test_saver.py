@@ -1,16 +1,19 @@
 """LangGraph's saver on our tables: its DDL, its owner's rows only, and nothing from a worker that lost its lease."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg
 import pytest
+from langchain_core.messages import HumanMessage
 from langgraph.checkpoint.base import empty_checkpoint
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.postgres.base import MIGRATIONS
+from langgraph.checkpoint.serde.types import _DeltaSnapshot  # pyright: ignore[reportPrivateUsage]
 from psycopg import sql
 
-from graphs.saver import checkpointer
+from graphs.saver import SNAPSHOT_BYTES, checkpointer
 from store import runs, threads
 from store.database import Database
 from store.errors import StoreError
@@ -126,3 +129,76 @@ async def test_a_planted_checkpoint_runs_nothing(database: Database, learner: Pr
     found = await checkpointer(database, learner).aget_tuple(config)
     assert found is not None
     assert found.checkpoint["channel_values"]["words"] != 0
+
+
+COMMITS = """
+SELECT count(DISTINCT xmin::text) FROM (
+    SELECT xmin FROM checkpoints WHERE thread_id = %(thread)s
+    UNION ALL SELECT xmin FROM checkpoint_writes WHERE thread_id = %(thread)s
+    UNION ALL SELECT xmin FROM checkpoint_blobs WHERE thread_id = %(thread)s
+) AS rows
+"""
+
+
+async def test_results_and_the_next_state_share_a_commit(database: Database, learner: Principal) -> None:
+    run = await claimed(database, learner)
+    saver = checkpointer(database, learner, epoch=run.epoch)
+    config: Any = {"configurable": {"thread_id": run.thread_id, "checkpoint_ns": "", "checkpoint_id": "1"}}
+    await asyncio.gather(
+        saver.aput_writes(config, [("words", "a"), ("other", "b")], "one"),
+        saver.aput_writes(config, [("__interrupt__", "first")], "two"),
+        saver.aput_writes(config, [("__interrupt__", "last")], "two"),
+        saved(saver, run.thread_id),
+    )
+    async with database.transaction(SERVICE) as tx:
+        assert await tx.fetch_value(COMMITS, {"thread": run.thread_id}) == 1
+        written = await tx.connection.execute(
+            "SELECT task_id, idx, channel, blob FROM checkpoint_writes WHERE thread_id = %s ORDER BY 1, 2",
+            (run.thread_id,),
+        )
+        rows = await written.fetchall()
+    assert [row[:3] for row in rows] == [("one", 0, "words"), ("one", 1, "other"), ("two", -3, "__interrupt__")]
+    assert saver.serde.loads_typed(("msgpack", rows[2][3])) == "last"
+
+
+async def test_everybody_hears_that_a_shared_commit_was_refused(database: Database, learner: Principal) -> None:
+    run = await claimed(database, learner)
+    saver = checkpointer(database, learner, epoch="another")
+    config: Any = {"configurable": {"thread_id": run.thread_id, "checkpoint_ns": "", "checkpoint_id": "1"}}
+    outcomes = await asyncio.gather(
+        saver.aput_writes(config, [("words", "a")], "one"),
+        saver.aput_writes(config, [("words", "b")], "two"),
+        saved(saver, run.thread_id),
+        return_exceptions=True,
+    )
+    assert [isinstance(outcome, StoreError) for outcome in outcomes] == [True] * 3
+
+
+async def test_whoever_is_cancelled_takes_nobody_along(database: Database, learner: Principal) -> None:
+    run = await claimed(database, learner)
+    saver = checkpointer(database, learner, epoch=run.epoch)
+    config: Any = {"configurable": {"thread_id": run.thread_id, "checkpoint_ns": "", "checkpoint_id": "1"}}
+    first = asyncio.create_task(saver.aput_writes(config, [("words", "a")], "one"))
+    second = asyncio.create_task(saver.aput_writes(config, [("words", "b")], "two"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    first.cancel()
+    await second
+    assert first.cancelled()
+    async with database.transaction(SERVICE) as tx:
+        kept = await tx.fetch_value(
+            "SELECT count(*) FROM checkpoint_writes WHERE thread_id = %s AND task_id = 'two'", (run.thread_id,)
+        )
+    assert kept == 1
+
+
+async def test_a_remembered_history_is_everybodys_own_list(database: Database, learner: Principal) -> None:
+    history = [HumanMessage(f"message {n} " + "x" * 100, id=str(n)) for n in range(300)]
+    serde = checkpointer(database, learner).serde
+    stored = serde.dumps_typed(_DeltaSnapshot(history))
+    assert len(stored[1]) > SNAPSHOT_BYTES[0]
+    one, two = (checkpointer(database, learner).serde.loads_typed(stored).value for _ in range(2))
+    assert one == two == history
+    assert one[0] is two[0]
+    one.clear()
+    assert checkpointer(database, learner).serde.loads_typed(stored).value == history
