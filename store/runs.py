@@ -97,12 +97,11 @@ async def create(tx: Transaction, new: NewRun, *, owner: str | None) -> Run:
 
     The thread must be locked by this transaction.
     """
-    await tx.execute(
-        "UPDATE threads SET status = 'busy', updated_at = clock_timestamp() WHERE thread_id = %s", (new.thread_id,)
-    )
     made = await tx.fetch_one(
         """
-        WITH free AS (
+        WITH busy AS (
+            UPDATE threads SET status = 'busy', updated_at = clock_timestamp() WHERE thread_id = %(thread)s
+        ), free AS (
             SELECT %(claim)s AND NOT EXISTS (
                 SELECT FROM runs WHERE thread_id = %(thread)s AND status IN ('pending', 'running')
             ) AS yes
@@ -277,19 +276,6 @@ async def hand_back(tx: Transaction, lease: Lease) -> None:
         (lease.run_id, lease.epoch),
     )
     await tx.execute("SELECT pg_notify('runs_pending', '')")
-
-
-async def finish(tx: Transaction, lease: Lease, status: RunStatus, error: dict[str, Any] | None = None) -> bool:
-    """Record the outcome if the lease still holds; False means that somebody else owns the run now."""
-    done = await tx.execute(
-        """
-        UPDATE runs SET status = %s, error = %s, epoch = NULL, lease_until = NULL,
-            updated_at = clock_timestamp(), finished_at = clock_timestamp()
-        WHERE run_id = %s AND epoch = %s AND status = 'running'
-        """,
-        (status, None if error is None else Jsonb(error), lease.run_id, lease.epoch),
-    )
-    return done == 1
 
 
 async def end_pending(tx: Transaction, run_id: str, status: RunStatus) -> bool:

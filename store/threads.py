@@ -175,16 +175,17 @@ async def add_metadata(tx: Transaction, thread_id: str, metadata: dict[str, Any]
     return changed
 
 
-async def adopt_graph(tx: Transaction, thread_id: str, graph_id: str, assistant_id: str) -> None:
+async def adopt_graph(tx: Transaction, thread: Thread, graph_id: str, assistant_id: str) -> None:
     """Note which graph a thread talks to; clients list their threads by these two metadata keys."""
+    if thread.graph_id == graph_id and thread.metadata.get("assistant_id") == assistant_id:
+        return
     await tx.execute(
         """
         UPDATE threads SET graph_id = %(graph)s,
             metadata = metadata || jsonb_build_object('graph_id', %(graph)s::text, 'assistant_id', %(assistant)s::text)
         WHERE thread_id = %(thread)s
-          AND (graph_id IS DISTINCT FROM %(graph)s OR metadata->>'assistant_id' IS DISTINCT FROM %(assistant)s)
         """,
-        {"thread": thread_id, "graph": graph_id, "assistant": assistant_id},
+        {"thread": thread.thread_id, "graph": graph_id, "assistant": assistant_id},
     )
 
 
@@ -200,7 +201,6 @@ async def settle(
     *,
     interrupts: dict[str, Any],
     error: dict[str, Any] | None = None,
-    frame_seq: int = 0,
 ) -> None:
     """Record how the thread stands after its state changed. It stays busy while runs wait in its queue."""
     await tx.execute(
@@ -210,7 +210,6 @@ async def settle(
                 SELECT FROM runs WHERE thread_id = %(thread)s AND status IN ('pending', 'running')
             ) THEN 'busy'::thread_status ELSE %(status)s::thread_status END,
             interrupts = %(interrupts)s, error = %(error)s,
-            frame_seq = greatest(frame_seq, %(seq)s),
             updated_at = clock_timestamp(), state_updated_at = clock_timestamp()
         WHERE thread_id = %(thread)s
         """,
@@ -219,7 +218,6 @@ async def settle(
             "status": status,
             "interrupts": Jsonb(interrupts),
             "error": None if error is None else Jsonb(error),
-            "seq": frame_seq,
         },
     )
 

@@ -58,7 +58,7 @@ async def stream(request: Request) -> ASGIApp:
     engine, caller, started = await _start(request)
     run, home = started.run, _home(request, started.run)
     events = run_events(
-        engine.cursor(caller, run.thread_id, started.after),
+        engine.cursor(caller, run.thread_id, started.after, fresh=run.status is RunStatus.RUNNING),
         run.run_id,
         subgraphs=bool(run.kwargs["stream_subgraphs"]),
     )

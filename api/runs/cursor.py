@@ -17,16 +17,19 @@ POLL_SECONDS = 5.0
 class Cursor:
     """A position in a thread's log. Frames come in order, each once, whatever they come from."""
 
-    def __init__(self, database: Database, hub: Hub, caller: Principal, thread_id: str, after: int) -> None:
+    def __init__(
+        self, database: Database, hub: Hub, caller: Principal, thread_id: str, after: int, *, stale: bool = True
+    ) -> None:
         self._database = database
         self._hub = hub
         self._caller = caller
         self._thread_id = thread_id
+        self._stale = stale
         self.position = after
 
     async def follow(self) -> AsyncGenerator[list[Frame]]:
         """Yield new frames for ever; an empty list when the log was searched in vain, so callers can check ends."""
-        with self._hub.subscribe(self._thread_id) as subscription:
+        with self._hub.subscribe(self._thread_id, stale=self._stale) as subscription:
             while True:
                 batch = None if subscription.stale else self._hub.since(self._thread_id, self.position)
                 if batch is None:

@@ -82,20 +82,24 @@ class Engine:
         )
         async with self.database.transaction(caller) as tx:
             if thread_id is None:
-                await threads.create(tx, new.thread_id, metadata={}, stateless=True)
-            elif body.get("if_not_exists") == "create":
-                await threads.create(tx, new.thread_id, metadata={}, if_exists="do_nothing")
-            thread = await threads.lock(tx, new.thread_id)
+                thread = await threads.create(tx, new.thread_id, metadata={}, stateless=True)
+            else:
+                if body.get("if_not_exists") == "create":
+                    await threads.create(tx, new.thread_id, metadata={}, if_exists="do_nothing")
+                thread = await threads.lock(tx, new.thread_id)
+                await self._make_way(tx, thread, new)
             await self._check_checkpoint(tx, thread.thread_id, kwargs["checkpoint"])
-            await self._make_way(tx, thread, new)
             if not thread.stateless:
-                await threads.adopt_graph(tx, thread.thread_id, new.graph_id, new.assistant_id)
+                await threads.adopt_graph(tx, thread, new.graph_id, new.assistant_id)
+            # What a dead worker wrote for a run that was then cancelled is counted nowhere but in the log.
+            new_here = thread_id is None or (thread.graph_id is None and not thread.stateless)
+            after = 0 if new_here else await frames.last_seq(tx, thread.thread_id)
             run = await runs.create(tx, new, owner=self.worker.sender if self.worker.has_room else None)
         if run.status is RunStatus.RUNNING:
-            self.worker.own(run)
+            self.worker.own(run, after)
         else:
             self.worker.look_for_work()
-        return Started(run, thread.frame_seq)
+        return Started(run, after)
 
     async def cancel(self, caller: Principal, run_id: str, action: str = "interrupt") -> bool:
         """Stop a run wherever it is; False when there was nothing left to stop. Asking again changes nothing."""
@@ -154,9 +158,12 @@ class Engine:
             checkpointer(self.database, caller), thread.thread_id, checkpoint
         )
 
-    def cursor(self, caller: Principal, thread_id: str, after: int) -> Cursor:
-        """Return a reader of a thread's frames that follow `after`."""
-        return Cursor(self.database, self.worker.hub, caller, thread_id, after)
+    def cursor(self, caller: Principal, thread_id: str, after: int, *, fresh: bool = False) -> Cursor:
+        """Return a reader of a thread's frames that follow `after`.
+
+        `fresh` says that the caller has just started a run there that this process executes: what it says is in memory.
+        """
+        return Cursor(self.database, self.worker.hub, caller, thread_id, after, stale=not fresh)
 
     async def _check_checkpoint(self, tx: Transaction, thread_id: str, checkpoint: dict[str, Any] | None) -> None:
         if checkpoint is None or "checkpoint_id" not in checkpoint:

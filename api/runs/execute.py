@@ -21,11 +21,12 @@ from api.runs.registry import Compiled, Registry, thread_config
 from api.runs.wire import dumps, plain
 from api.runs.writer import FrameWriter, Outbox
 from graphs.saver import checkpointer
-from store import checkpoints, frames, runs, threads
+from store import checkpoints, frames, run_outcome, runs
 from store.database import Database
 from store.errors import StoreError, Unavailable
 from store.frames import Frame
 from store.principal import SERVICE, Principal
+from store.run_outcome import Ending
 from store.runs import MAX_ATTEMPTS, Run, RunStatus
 from store.spans import span
 from store.threads import ThreadStatus
@@ -43,6 +44,8 @@ class Active:
     """A run this process owns."""
 
     run: Run
+    after: int | None = None
+    """The last frame of the thread before this run's, if that is known."""
     control: RunControl = field(default_factory=RunControl)
     task: "asyncio.Task[None] | None" = None
     cancel: str | None = None
@@ -50,6 +53,8 @@ class Active:
     lost: bool = False
     settling: bool = False
     """The graph has stopped; only its outcome is still to be recorded, which nothing should cut short."""
+    others_wait: bool = True
+    """More runs are queued on the thread; assumed until the outcome is recorded."""
     renewed: float = field(default_factory=time.monotonic)
     """When the lease was last known to hold, by this process's own clock."""
 
@@ -98,9 +103,7 @@ class Attempt:
 
     async def _execute(self) -> RunStatus | None:
         run = self._run
-        async with self._database.transaction(SERVICE) as tx:
-            seq = await frames.last_seq(tx, run.thread_id)
-        outbox = Outbox(self._writer, run.lease, run.thread_id, seq)
+        outbox = Outbox(self._writer, run.lease, run.thread_id, await self._last_seq())
         producer = self._producer(outbox)
         producer.begin(run.run_id, run.graph_id, run.attempt)
         outcome = await self._drive(producer)
@@ -113,6 +116,12 @@ class Attempt:
         if not await outbox.drained():
             raise LeaseLost
         return await self._record(outcome, producer, outbox)
+
+    async def _last_seq(self) -> int:
+        if self._active.after is not None:
+            return self._active.after
+        async with self._database.transaction(SERVICE) as tx:
+            return await frames.last_seq(tx, self._run.thread_id)
 
     def _producer(self, outbox: Outbox) -> Producer:
         if self._run.protocol == 2:
@@ -233,17 +242,14 @@ class Attempt:
             words.append(("error", "", dumps(error)))
         words.append(("end", "", self._ending(outcome, interrupts)))
         last = [Frame(outbox.seq + place, run.run_id, *word) for place, word in enumerate(words, 1)]
+        ending = Ending(outcome.status, last, standing, interrupts, error, forget_state=bool(run.kwargs["temporary"]))
         async with self._database.transaction(SERVICE) as tx:
-            await frames.append(tx, last, [run.lease], self._writer.sender)
-            if not await runs.finish(tx, run.lease, outcome.status, error):
+            waiting = await run_outcome.record(tx, run.lease, run.thread_id, ending, self._writer.sender)
+            if waiting is None:
                 raise LeaseLost
             if rolled_back:
                 await runs.delete(tx, run.run_id)
-            await threads.settle(
-                tx, run.thread_id, standing, interrupts=interrupts, error=error, frame_seq=last[-1].seq
-            )
-            if run.kwargs.get("temporary"):
-                await threads.forget_state(tx, run.thread_id)
+        self._active.others_wait = waiting
         self._writer.publish(run.thread_id, last)
         metrics.RUNS_FINISHED.labels(run.graph_id, outcome.status).inc()
         return outcome.status

@@ -86,10 +86,12 @@ class Worker:
                     _, late = await asyncio.wait(late, timeout=grace / 4)
         await end(self._loops)
 
-    def own(self, run: Run) -> None:
-        """Execute a run this process has claimed."""
-        active = Active(run, cancel=run.cancel)
+    def own(self, run: Run, after: int | None = None) -> None:
+        """Execute a run this process has claimed; its frames follow `after`, if that is known."""
+        active = Active(run, after, cancel=run.cancel)
         self._active[run.run_id] = active
+        if after is not None:
+            self.hub.keep(run.thread_id, after)
         metrics.RUNS_ACTIVE.inc()
         active.task = asyncio.create_task(self._execute(active), name=f"run:{run.run_id}")
 
@@ -105,10 +107,11 @@ class Worker:
         self._wanted.set()
 
     async def _execute(self, active: Active) -> None:
-        run = active.run
+        run, recorded = active.run, False
         try:
             attempt = Attempt(active, self.database, self.registry, self.writer, deadline=self._run_seconds)
-            if await attempt.execute() is None:
+            recorded = await attempt.execute() is not None
+            if not recorded:
                 await self._give_back(active)
         except LeaseLost:
             metrics.LEASES_LOST.inc()
@@ -122,10 +125,15 @@ class Worker:
             # A fault of ours. The lease runs out by itself, which keeps the next attempt from coming at once.
             log.critical("run %s could not be executed", run.run_id, exc_info=True)
         finally:
+            was_full = not self.has_room
             self._active.pop(run.run_id, None)
             metrics.RUNS_ACTIVE.dec()
-            self.hub.touch(run.thread_id)
-            self.look_for_work()
+            if active.after is not None:
+                self.hub.release(run.thread_id)
+            if not recorded:  # else its last frame, the `end`, has told every reader here
+                self.hub.touch(run.thread_id)
+            if was_full or active.others_wait:
+                self.look_for_work()
 
     async def _give_back(self, active: Active) -> None:
         """Return a run to the queue; while the database is away keep trying until the lease is over anyway."""

@@ -14,6 +14,8 @@ from store.frames import Frame, Lease
 from store.principal import SERVICE
 
 PAUSE_SECONDS = 0.02
+FIRST_WORDS_SECONDS = 0.004
+"""The first words of a run wait no longer than this for company."""
 FRAMES_PER_COMMIT = 2000
 _WORDS = frozenset({"messages", "messages/partial", "@messages"})
 
@@ -23,7 +25,19 @@ log = logging.getLogger(__name__)
 class Outbox:
     """The frames of one run on their way into the log."""
 
-    __slots__ = ("born", "committed", "failed", "lease", "pending", "seen", "seq", "spoken", "thread_id", "writer")
+    __slots__ = (
+        "born",
+        "committed",
+        "failed",
+        "haste",
+        "lease",
+        "pending",
+        "seen",
+        "seq",
+        "spoken",
+        "thread_id",
+        "writer",
+    )
 
     def __init__(self, writer: "FrameWriter", lease: Lease, thread_id: str, seq: int) -> None:
         self.writer = writer
@@ -35,6 +49,8 @@ class Outbox:
         self.born = time.monotonic()
         self.seen = False
         self.spoken = False
+        self.haste = 3
+        """So many frames of words are hurried: some models begin with empty ones."""
         self.failed = False
         """The lease was lost; nothing this worker says counts any more."""
 
@@ -44,6 +60,9 @@ class Outbox:
         frame = Frame(self.seq, self.lease.run_id, event, namespace, data)
         self.pending.append(frame)
         self.writer.wake(self)
+        if self.haste and event in _WORDS:
+            self.haste -= 1
+            self.writer.hurry()
         return frame
 
     def measure(self, batch: list[Frame]) -> None:
@@ -73,6 +92,11 @@ class FrameWriter:
         self._written = written
         self._waiting: dict[Outbox, None] = {}
         self._event = asyncio.Event()
+        self._haste = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Write soon: somebody waits for the first words of an answer."""
+        self._haste.set()
 
     def wake(self, outbox: Outbox) -> None:
         """Note that an outbox has something to say."""
@@ -97,14 +121,25 @@ class FrameWriter:
             self._event.clear()
             try:
                 while self._waiting:
+                    self._haste.clear()
                     await self._commit()
                     pause = PAUSE_SECONDS
-                    await asyncio.sleep(pause)
+                    await self._rest()
             except StoreError as error:
                 log.warning("frames wait for the database: %s", error)
                 self._event.set()
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 1.0)
+
+    async def _rest(self) -> None:
+        """Let frames gather, shorter when an answer has just begun."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(PAUSE_SECONDS):
+                await self._haste.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(max(0.0, FIRST_WORDS_SECONDS - (time.monotonic() - began)))
 
     async def _commit(self) -> None:
         taken: list[tuple[Outbox, list[Frame]]] = []
