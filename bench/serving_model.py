@@ -11,8 +11,6 @@ TOKENS = 200
 FIRST = [f"first{n} " for n in range(TOKENS)]
 SECOND = [f"second{n} " for n in range(TOKENS)]
 EXPECTED = "".join(FIRST) + "".join(SECOND)
-PAUSE = 0.0
-"""Seconds between tokens; 0 measures the server, not the model."""
 
 
 def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
@@ -46,6 +44,10 @@ _ANSWERS = (
 )
 
 
+_pace = {"seconds": 0.0}
+"""Between tokens; 0 measures the server, not the model. `POST /pace` with a number changes it."""
+
+
 async def app(scope: Any, receive: Any, send: Any) -> None:
     """Answer one chat completion; the second call of a turn is the one that ends with a tool's result."""
     if scope["type"] != "http":
@@ -57,17 +59,21 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         if not message.get("more_body"):
             break
     asked = orjson.loads(body or b"{}")
+    if scope["path"] == "/pace":
+        _pace["seconds"] = asked
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+        return
     answer = _ANSWERS[1 if asked.get("messages", [{}])[-1].get("role") == "tool" else 0]
     headers = [(b"content-type", b"text/event-stream")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    pause = float(dict(scope["headers"]).get(b"x-pause", b"0")) or PAUSE
     for part in answer:  # one write per token: whoever joins them does so on their own account
-        await asyncio.sleep(pause)
+        await asyncio.sleep(_pace["seconds"])
         await send({"type": "http.response.body", "body": part, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 
 if __name__ == "__main__":
     if len(sys.argv) > 2:
-        PAUSE = float(sys.argv[2])
+        _pace["seconds"] = float(sys.argv[2])
     uvicorn.run(app, port=int(sys.argv[1]), log_level="warning", loop="uvloop", http="httptools")

@@ -5,7 +5,6 @@ python -m bench.serving_streams [--runs 20] [--readers 10] [--drops 5] [--pause 
 
 import argparse
 import asyncio
-import os
 import random
 import sys
 import tempfile
@@ -17,12 +16,13 @@ from typing import Any
 import httpx
 import orjson
 
-from bench.serving import QUESTION, Server, answering, start
+from bench.serving import QUESTION, answering
 from bench.serving_model import EXPECTED
+from bench.serving_servers import Server, our_server, start
 from store import embedded, migrate
 
 
-async def read(server: Server, token: str, url: str, drops: int, dice: random.Random) -> tuple[str, list[int], int]:
+async def read(server: Server, url: str, drops: int, dice: random.Random) -> tuple[str, list[int], int]:
     """Follow a run, leaving `drops` times; return its text, the ids seen, and how often it was joined."""
     seen: list[int] = []
     text: list[str] = []
@@ -31,7 +31,7 @@ async def read(server: Server, token: str, url: str, drops: int, dice: random.Ra
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=2**22)
         last = seen[-1] if seen else -1
         writer.write(
-            f"GET {url} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n"
+            f"GET {url} HTTP/1.1\r\nHost: localhost\r\n{server.headers}"
             f"Last-Event-ID: {last}\r\nConnection: close\r\n\r\n".encode()
         )
         joins += 1
@@ -69,15 +69,13 @@ async def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         database = stack.enter_context(embedded.start(folder / "data"))
         migrate.upgrade(database.owner_url)
-        env = {"FAKE_MODEL_URL": "http://127.0.0.1:18911/v1", "LOGIN_URL": database.login_url}
-        model = start(stack, [sys.executable, "-m", "bench.serving_model", "18911", chosen.pause], {**os.environ})
-        server = Server("ours", 18912, start(stack, [sys.executable, "-m", "bench.serving_ours", "18912"], env))
-        token = server.process.stdout.readline().strip() if server.process.stdout else ""
+        model = start(stack, [sys.executable, "-m", "bench.serving_model", "18911", chosen.pause], {})
+        server = our_server(stack, database.login_url, 18912, model_port=18911)
         await answering(Server("model", 18911, model))
         await answering(server)
         begin = time.monotonic()
         async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{server.port}", headers={"Authorization": f"Bearer {token}"}, timeout=60
+            base_url=f"http://127.0.0.1:{server.port}", headers=dict([server.headers.strip().split(": ")]), timeout=60
         ) as http:
             urls: list[str] = []
             for _ in range(chosen.runs):
@@ -87,7 +85,7 @@ async def main() -> None:
                 urls.append(f"/threads/{thread}/runs/{run}/stream")
         dice = random.Random(7)  # noqa: S311 - drops that can be repeated
         found = await asyncio.gather(
-            *(read(server, token, url, chosen.drops, dice) for url in urls for _ in range(chosen.readers))
+            *(read(server, url, chosen.drops, dice) for url in urls for _ in range(chosen.readers))
         )
         wrong = sum(text != EXPECTED for text, _, _ in found)
         gaps = sum(ids != list(range(1, len(ids) + 1)) for _, ids, _ in found)

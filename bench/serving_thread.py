@@ -35,7 +35,7 @@ class State(TypedDict):
 def agent() -> StateGraph[Any, Any, Any, Any]:
     """Answer every message with 300 bytes."""
 
-    async def answer(_: State) -> dict[str, Any]:
+    async def answer(state: State) -> dict[str, Any]:  # noqa: ARG001 - LangGraph looks at the name
         return {"messages": [AIMessage(WORDS, id=str(new_id()))]}
 
     builder = StateGraph(State)
