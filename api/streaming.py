@@ -17,6 +17,8 @@ from store.ending import end
 
 HEARTBEAT_SECONDS = 5.0
 SEND_SECONDS = 15.0
+PIECE_BYTES = 65_536
+"""As much as uvicorn takes before it asks to wait: a reader that stalls holds this much, not a page of the log."""
 _HEARTBEAT = b": heartbeat\r\n\r\n"
 _GOODBYE = b": this stream has lived long enough; rejoin it where you are\r\n\r\n"
 _HEADERS = [
@@ -65,8 +67,12 @@ class EventStream:
         lock = asyncio.Lock()
 
         async def push(body: bytes, more: bool = True) -> None:
-            async with lock, asyncio.timeout(SEND_SECONDS):
-                await send({"type": "http.response.body", "body": body, "more_body": more})
+            async with lock:
+                for start in range(0, len(body) or 1, PIECE_BYTES):
+                    last = start + PIECE_BYTES >= len(body)
+                    piece = body if len(body) <= PIECE_BYTES else body[start : start + PIECE_BYTES]
+                    async with asyncio.timeout(SEND_SECONDS):
+                        await send({"type": "http.response.body", "body": piece, "more_body": more or not last})
 
         await send({"type": "http.response.start", "status": 200, "headers": self._headers})
         await push(b"")

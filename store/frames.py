@@ -8,6 +8,8 @@ import orjson
 
 from store.database import Transaction
 
+PAGE_BYTES = 65_536
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -93,13 +95,23 @@ async def last_seq(tx: Transaction, thread_id: str) -> int:
 
 
 async def of_thread(tx: Transaction, thread_id: str, *, after: int, limit: int = 500) -> list[Frame]:
-    """Return the frames of a thread that follow `after`, oldest first."""
+    """Return the frames of a thread that follow `after`, oldest first: a page of them, at least one if there is one.
+
+    A page ends where it grows big: a reader that stalls holds it.
+    """
     return await tx.fetch_all(
         """
-        SELECT seq, run_id, event, namespace, data FROM run_frames
-        WHERE thread_id = %s AND seq > %s ORDER BY seq LIMIT %s
+        SELECT seq, run_id, event, namespace, data
+        FROM (
+            SELECT next.*, sum(octet_length(data)) OVER (ORDER BY seq) - octet_length(data) AS before
+            FROM (
+                SELECT seq, run_id, event, namespace, data FROM run_frames
+                WHERE thread_id = %s AND seq > %s ORDER BY seq LIMIT %s
+            ) AS next
+        ) AS page
+        WHERE before < %s ORDER BY seq
         """,
-        (thread_id, after, limit),
+        (thread_id, after, limit, PAGE_BYTES),
         row=Frame,
     )
 

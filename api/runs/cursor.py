@@ -58,7 +58,7 @@ class Cursor:
     async def _read(self, subscription: Subscription) -> list[Frame]:
         subscription.stale = False
         try:
-            async with self._database.transaction(self._caller) as tx:
+            async with self._hub.reading, self._database.transaction(self._caller) as tx:
                 return await frames.of_thread(tx, self._thread_id, after=self.position)
         except Unavailable:
             return []  # the next poll asks again; the reader's heartbeat goes on meanwhile

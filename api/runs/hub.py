@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from store.frames import Frame
 
 TAIL_FRAMES = 2048
+READS_AT_ONCE = 4
+"""Of the log, by all readers of a process together: a crowd that joins must not keep runs from a connection."""
 
 
 class Subscription:
@@ -67,6 +69,7 @@ class Hub:
         self._listeners: defaultdict[str, set[Subscription]] = defaultdict(set)
         self._tails: dict[str, _Tail] = {}
         self._kept: Counter[str] = Counter()
+        self.reading = asyncio.Semaphore(READS_AT_ONCE)
 
     @contextmanager
     def subscribe(self, thread_id: str, *, stale: bool = True) -> Generator[Subscription]:

@@ -88,6 +88,29 @@ async def test_a_reader_who_does_not_read_is_dropped(monkeypatch: pytest.MonkeyP
     assert wire.body == b"one"
 
 
+class Reluctant(Wire):
+    """A client that takes one piece whenever it is asked to, and no more."""
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message.get("body"):
+            self.stalled.clear()
+
+
+async def test_a_long_body_goes_out_in_pieces_a_stalled_reader_holds_one_of() -> None:
+    wire = Reluctant()
+    body = bytes(range(256)) * 2000
+    serving = asyncio.create_task(wire.serve(EventStream(said(body, b"the end"))))
+    await asyncio.sleep(0.05)
+    assert len(wire.body) == streaming.PIECE_BYTES
+    while not serving.done():
+        wire.stalled.set()
+        await asyncio.sleep(0)
+    await serving
+    assert wire.body == body + b"the end"
+    assert [message["more_body"] for message in wire.sent[1:]].count(False) == 1
+
+
 async def test_leaving_is_noticed_and_closes_the_source() -> None:
     wire = Wire()
     left: list[str] = []

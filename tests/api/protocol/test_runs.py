@@ -7,6 +7,10 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
+from api.runs import cursor
+from api.runs.hub import READS_AT_ONCE
+from store.frames import PAGE_BYTES, Frame
+from store.frames import of_thread as log_of
 from store.principal import Principal
 from tests.api.protocol.conftest import Service
 from tests.api.protocol.graphs import Gate
@@ -65,6 +69,47 @@ async def test_every_cut_of_a_stream_is_rejoined_exactly(
         expected = whole[cut + 1 :] or [whole[-1]]  # a client that has seen it all is told again that it is over
         assert rest == expected
     assert await frames(service, {**headers, "Last-Event-ID": "-1"}, url) == whole
+
+
+async def test_a_fat_log_is_read_in_small_pages(
+    service: Service, client: LangGraphClient, learner: Principal, headers: dict[str, str]
+) -> None:
+    thread_id = await new_thread(client)
+    said: dict[str, Any] = {"messages": [{"role": "user", "content": "word " * 4000}, {"role": "user", "content": "a"}]}
+    body: dict[str, Any] = {"assistant_id": "nested", "input": said, "stream_mode": ["values", "debug"]}
+    body["stream_subgraphs"] = True
+    whole = await frames(service, headers, f"/threads/{thread_id}/runs/stream", method="POST", json=body)
+    pages: list[list[Frame]] = [[]]
+    async with service.database.transaction(learner) as tx:
+        while page := await log_of(tx, thread_id, after=pages[-1][-1].seq if pages[-1] else 0):
+            pages.append(page)
+    assert len(pages) > 3
+    assert all(sum(len(frame.data) for frame in page[:-1]) < PAGE_BYTES for page in pages)
+    assert [str(frame.seq) for page in pages for frame in page] == [part[0] for part in whole]
+
+
+async def test_a_crowd_that_joins_leaves_connections_to_the_runs(
+    service: Service, client: LangGraphClient, headers: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thread_id = await new_thread(client)
+    run = await client.runs.create(thread_id, "steps", input=steps(3), stream_mode=["values"])
+    await client.runs.join(thread_id, run["run_id"])
+    reading, most = 0, 0
+
+    async def watched(*arguments: Any, **options: Any) -> list[Frame]:
+        nonlocal reading, most
+        reading, most = reading + 1, max(most, reading + 1)
+        await asyncio.sleep(0.01)
+        try:
+            return await log_of(*arguments, **options)
+        finally:
+            reading -= 1
+
+    monkeypatch.setattr(cursor.frames, "of_thread", watched)
+    url = f"/threads/{thread_id}/runs/{run['run_id']}/stream"
+    joined = [frames(service, {**headers, "Last-Event-ID": "-1"}, url) for _ in range(30)]
+    assert len({str(seen) for seen in await asyncio.gather(*joined)}) == 1
+    assert most == READS_AT_ONCE
 
 
 async def test_a_live_stream_can_be_left_and_rejoined(
