@@ -56,6 +56,7 @@ POOL = Gauge(
     ["state"],
     multiprocess_mode="livesum",
 )
+TASKS = Gauge("goals_asyncio_tasks", "Tasks of the event loop.", multiprocess_mode="livesum")
 REFRESH_SECONDS = 2.0
 
 
@@ -110,6 +111,7 @@ async def keep_measuring(services: Services) -> None:
 
 def _measure_here(services: Services) -> None:
     services.events.measure_here()
+    TASKS.set(len(asyncio.all_tasks()))
     for state, value in services.database.pool.get_stats().items():
         POOL.labels(state).set(value)
 
