@@ -204,16 +204,6 @@ def correlation_of(scope: Scope) -> UUID:
         return new_id()
 
 
-CORS_HEADERS: Collection[str] = (
-    "Authorization",
-    "Content-Type",
-    "Idempotency-Key",
-    "If-Match",
-    "If-None-Match",
-    "Last-Event-ID",
-    "X-Api-Key",
-    "X-Request-ID",
-)
 EXPOSED_HEADERS: Collection[str] = (
     "Content-Location",
     "ETag",
