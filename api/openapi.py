@@ -14,6 +14,11 @@ DESCRIPTION = """
 Plans, checks and guides a learner's work. Errors are RFC 9457 problem bodies whose `detail` is always one sentence.
 `POST` takes an `Idempotency-Key`; single entities carry an `ETag` for `If-Match` and `If-None-Match`.
 What is not yours answers exactly like what does not exist: 404.
+
+Agents are reached under `/threads`, `/runs` and `/assistants`, which are not listed here: they are LangGraph's
+protocol in both its versions, and its SDKs, `useStream`, RemoteGraph and Studio work with this address and its tokens.
+[The SDK's reference](https://reference.langchain.com/python/langgraph-sdk/) tells what they take; where this service
+differs, on purpose, is told in its `docs/serving.md`.
 """
 
 PUBLIC: dict[str, Any] = {"security": []}

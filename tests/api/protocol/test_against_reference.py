@@ -136,7 +136,7 @@ async def script(client: LangGraphClient) -> list[tuple[str, Any]]:
         ("GET", f"{home}/runs", None),
         ("POST", f"{home}/history", {"limit": 2}),
         ("POST", "/threads/search", {"ids": [thread_id]}),
-        ("POST", "/threads/count", {"ids": [thread_id]}),
+        ("POST", "/threads/count", {"metadata": {"colour": "blue"}}),
         ("POST", f"{home}/runs/wait", {"assistant_id": "approval", "command": {"resume": "yes"}}),
         ("POST", f"{home}/state", {"values": {"log": ["more"]}, "as_node": "commit"}),
         ("GET", f"{home}/state", None),
