@@ -1,6 +1,7 @@
 """The service with the test suite's small graphs, for the JavaScript tests: prints its address and two tokens."""
 
 import asyncio
+import signal
 import socket
 import sys
 import tempfile
@@ -45,7 +46,9 @@ async def serve(login_url: str) -> None:
 
 
 def main() -> None:
-    """Start PostgreSQL in a temporary folder, and the service on it."""
+    """Start PostgreSQL in a temporary folder, and the service on it; SIGTERM ends both."""
+    # Uvicorn raises the signal again when it has stopped, which would end the process before PostgreSQL.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with tempfile.TemporaryDirectory() as folder, embedded.start(Path(folder) / "data") as server:
         migrate.upgrade(server.owner_url)
         asyncio.run(serve(server.login_url))
