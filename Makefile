@@ -2,8 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STUDIO := .venv-studio
-# Test processes, each with a PostgreSQL of its own; `make test WORKERS=0` runs everything in one.
-WORKERS ?= 2
+# Test processes, each with a PostgreSQL of its own; more than cores, because many tests wait. `WORKERS=0` runs all in one.
+WORKERS ?= 3
 
 .PHONY: help setup studio run test check chaos evals bench test-clients test-extension
 .DEFAULT_GOAL := help
@@ -37,7 +37,7 @@ run: .venv/.installed ## PostgreSQL, the service and a sample plan, streamed int
 
 test: setup ## every test, with coverage
 	@.ci/rabbitmq
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered $(ARGS)
 
 check: setup ## style, types, import contracts, spelling, dependencies, dead code, secrets
 	@$(MAKE) --no-print-directory -j2 --output-sync=target _types _style

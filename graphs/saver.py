@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import WRITES_IDX_MAP
+from langgraph.checkpoint.postgres import aio
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import _DeltaSnapshot  # pyright: ignore[reportPrivateUsage]
@@ -18,6 +19,10 @@ from store import checkpoints
 from store.checkpoints import Batch
 from store.database import Database
 from store.principal import Principal
+
+# How many checkpoints the library reads at a time on its way back to the last snapshot of a list: it needs those of some
+# 25 turns, and its 1,024 made a turn of a long thread twice as dear. The version is pinned, a test reads over many pages.
+aio._DELTA_PAGE_SIZE = 128  # noqa: SLF001  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 
 
 class RunSaver(AsyncPostgresSaver):

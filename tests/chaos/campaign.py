@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -54,7 +55,8 @@ class Child:
         return self.code
 
     def send(self, number: signal.Signals) -> None:
-        os.kill(self.pid, number)
+        with suppress(ProcessLookupError):  # why it ended before its time is told by `wait`
+            os.kill(self.pid, number)
 
     @property
     def state(self) -> str:

@@ -158,6 +158,7 @@ async def main(config: dict[str, Any]) -> None:
                 Database(config["url"], max_size=4) as database,
                 event_path(EventPathConfig(config["lake"]), database),
             ):
+                Path(config["ready"]).touch()
                 await asyncio.Event().wait()
         case "prune":
             async with Database(config["url"], max_size=2) as database:

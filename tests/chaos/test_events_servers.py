@@ -50,7 +50,9 @@ async def writing(nursery: Nursery, url: str, folder: Path, lake: str) -> AsyncG
         await nursery.start("writer", url=url, user=f"u{number}", acknowledged=str(noted))
         for number, noted in enumerate(notes)
     ]
-    children.append(await nursery.start("path", url=url, lake=lake))
+    ready = folder / "ready"
+    children.append(await nursery.start("path", url=url, lake=lake, ready=str(ready)))
+    await until(ready.exists, 60)  # it needs a database to begin with, as any service does
     try:
         yield notes
     finally:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, cast
 import pytest
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.postgres import aio
 from langgraph.graph import START, StateGraph, add_messages
 from typing_extensions import TypedDict
 
@@ -106,6 +107,20 @@ async def test_a_long_thread_is_stored_once_not_again_at_every_step(
                 {"t": f"{name}-{durability}"},
             ))  # fmt: skip
     assert sizes["new"] * 5 < sizes["old"]
+
+
+async def test_messages_are_found_however_many_steps_lie_between_them(
+    database: Database, learner: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert vars(aio)["_DELTA_PAGE_SIZE"] == 128
+    monkeypatch.setattr(aio, "_DELTA_PAGE_SIZE", 4)
+    app = talking(New).compile(checkpointer=checkpointer(database, learner))
+    config = {"configurable": {"thread_id": "long"}}
+    for turn in range(12):
+        await app.ainvoke({"messages": [HumanMessage(f"{turn}")]}, config, durability="sync")
+    found = (await app.aget_state(config)).values["messages"]
+    assert [m.text for m in found if isinstance(m, HumanMessage)] == [str(turn) for turn in range(12)]
+    assert len(found) == 24
 
 
 def test_the_library_is_pinned_because_its_channel_is_beta() -> None:
