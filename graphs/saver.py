@@ -20,8 +20,8 @@ from store.checkpoints import Batch
 from store.database import Database
 from store.principal import Principal
 
-# How many checkpoints the library reads at a time on its way back to the last snapshot of a list: it needs those of some
-# 25 turns, and its 1,024 made a turn of a long thread twice as dear. The version is pinned, a test reads over many pages.
+# How many checkpoints the library reads at a time on its way back to the last snapshot of a list: it needs those of
+# 25 turns or so; its 1,024 made a turn of a long thread twice as dear. The version is pinned, a test reads many pages.
 aio._DELTA_PAGE_SIZE = 128  # noqa: SLF001  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
 
 
