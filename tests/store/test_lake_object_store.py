@@ -71,7 +71,7 @@ def uri(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     options = f"endpoint_override={endpoint}&scheme=http&region=us-east-1"
     filesystem, _ = fs.FileSystem.from_uri(f"s3://key:secret@{bucket}?{options}&allow_bucket_creation=true")
     filesystem.create_dir(bucket)
-    return f"s3://key:secret@{bucket}/some/prefix?{options}"
+    return f"s3://key:secret@{bucket}/some/prefix?{options}"  # pragma: allowlist secret
 
 
 def positions(lake: Lake) -> list[int]:
