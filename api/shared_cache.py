@@ -13,9 +13,9 @@ SECONDS = 24 * 3600
 """A day: long enough for a session's repeated questions, short enough for a text that was erased."""
 
 
-def connect(redis_url: str) -> Redis:
-    """Return a client that gives up quickly: neither a cache nor a limit may make anybody wait."""
-    return Redis.from_url(redis_url, socket_timeout=0.25, socket_connect_timeout=0.25)
+def connect(redis_url: str, *, patience: float = 0.25) -> Redis:
+    """Return a client that gives up after `patience` seconds: neither a cache nor a limit may make anybody wait."""
+    return Redis.from_url(redis_url, socket_timeout=patience, socket_connect_timeout=patience)
 
 
 class RedisCache:

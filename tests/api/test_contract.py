@@ -29,7 +29,7 @@ from api.services import Services
 from store.principal import Principal
 from tests.api.serving import served
 
-EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "5"))
 SEED = int(os.environ.get("CONTRACT_SEED", "1"))
 CHECKS = [
     not_a_server_error,

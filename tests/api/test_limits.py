@@ -32,7 +32,7 @@ async def test_of_fifty_at_once_exactly_the_limit_passes() -> None:
 
 
 async def test_two_processes_share_one_limit_through_redis(redis_url: str) -> None:
-    first, second = connect(redis_url), connect(redis_url)
+    first, second = connect(redis_url, patience=20), connect(redis_url, patience=20)
     try:
         assert await _admitted([RedisLimiter(first, 5), RedisLimiter(second, 5)], 50) == 5
         assert await _admitted([RedisLimiter(first, 5)], 3, "bob") == 3
@@ -42,7 +42,7 @@ async def test_two_processes_share_one_limit_through_redis(redis_url: str) -> No
 
 
 async def test_both_kinds_say_the_same(redis_url: str) -> None:
-    redis = connect(redis_url)
+    redis = connect(redis_url, patience=20)
     memory, shared = MemoryLimiter(3), RedisLimiter(redis, 3)
     try:
         for _ in range(5):

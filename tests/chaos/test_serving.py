@@ -344,8 +344,8 @@ async def restarts(folder: Path, children: list[Process], who: Principal, times:
 async def test_a_restarted_postgresql_fails_no_run(
     tmp_path: Path, children: list[Process], learner: Principal, tell: Tell
 ) -> None:
-    runs, attempts = await restarts(tmp_path, children, learner, 3)
-    tell(f"PostgreSQL restarted 3 times in mid-run: {runs} runs, {attempts} attempts, 0 failed")
+    runs, attempts = await restarts(tmp_path, children, learner, 1)
+    tell(f"PostgreSQL restarted in mid-run: {runs} runs, {attempts} attempts, 0 failed")
 
 
 @pytest.mark.chaos
