@@ -13,7 +13,8 @@ SECOND = [f"second{n} " for n in range(TOKENS)]
 EXPECTED = "".join(FIRST) + "".join(SECOND)
 
 
-def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+    """One event of the stream."""
     body = {
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
@@ -24,23 +25,23 @@ def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
     return b"data: " + orjson.dumps(body) + b"\n\n"
 
 
-_CALL = {
+CALL = {
     "index": 0,
     "id": "call_1",
     "type": "function",
     "function": {"name": "lookup", "arguments": '{"topic":"rust"}'},
 }
-_START = _chunk({"role": "assistant", "content": ""})
+_START = chunk({"role": "assistant", "content": ""})
 _DONE = b"data: [DONE]\n\n"
 _ANSWERS = (
     [
         _START,
-        *(_chunk({"content": word}) for word in FIRST),
-        _chunk({"tool_calls": [_CALL]}),
-        _chunk({}, "tool_calls"),
+        *(chunk({"content": word}) for word in FIRST),
+        chunk({"tool_calls": [CALL]}),
+        chunk({}, "tool_calls"),
         _DONE,
     ],
-    [_START, *(_chunk({"content": word}) for word in SECOND), _chunk({}, "stop"), _DONE],
+    [_START, *(chunk({"content": word}) for word in SECOND), chunk({}, "stop"), _DONE],
 )
 
 

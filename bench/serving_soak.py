@@ -29,6 +29,7 @@ import httpx
 import orjson
 import psutil
 
+from bench.crud import ready
 from bench.serving_soak_model import expected
 from store import embedded, migrate
 
@@ -90,25 +91,13 @@ async def serving(words: int, pause: float, *flags: str, trace: bool = False) ->
             return process
 
         start("bench.serving_soak_model", str(MODEL_PORT), str(words), str(pause), *flags)
-        process = start("bench.serving_soak_server", str(PORT))
+        process = start("bench.serving_ours", str(PORT))
         token = process.stdout.readline().strip() if process.stdout else ""
         headers = {"Authorization": f"Bearer {token}"}
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{PORT}", headers=headers, timeout=60) as http:
             for port in (MODEL_PORT, PORT):
-                await _open(port)
+                await ready(port)
             yield Server(psutil.Process(process.pid), http, token, words)
-
-
-async def _open(port: int) -> None:
-    for _ in range(300):
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.1)
-        else:
-            writer.close()
-            return
-    raise RuntimeError(f"nobody answers on port {port}")
 
 
 async def stream(request: bytes) -> AsyncGenerator[Event]:

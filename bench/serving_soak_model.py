@@ -11,23 +11,12 @@ from typing import Any
 import orjson
 import uvicorn
 
-_CALL = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "lookup", "arguments": '{"topic":"x"}'}}
+from bench.serving_model import CALL, chunk
 
 
 def expected(words: int) -> str:
     """What both answers of a run say together."""
     return "".join(f"{turn}{number} " for turn in ("first", "second") for number in range(words))
-
-
-def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
-    body = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1,
-        "model": "fake",
-        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
-    }
-    return b"data: " + orjson.dumps(body) + b"\n\n"
 
 
 class Model:
@@ -53,12 +42,12 @@ class Model:
 
         headers = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await say(_chunk({"role": "assistant", "content": ""}))
+        await say(chunk({"role": "assistant", "content": ""}))
         for number in range(self._words):
             await asyncio.sleep(self._pause)
             word = f"{time.time()} " if self._stamped else f"{'second' if again else 'first'}{number} "
-            await say(_chunk({"content": word}))
-        await say(_chunk({}, "stop") if again else _chunk({"tool_calls": [_CALL]}) + _chunk({}, "tool_calls"))
+            await say(chunk({"content": word}))
+        await say(chunk({}, "stop") if again else chunk({"tool_calls": [CALL]}) + chunk({}, "tool_calls"))
         await send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
 
