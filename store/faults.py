@@ -15,7 +15,6 @@ POINTS: Final = frozenset(
         "writer.between_statements",
         "writer.before_commit",
         "sequencer.before_cut",
-        "sequencer.before_commit",
         "sequencer.after_commit",
         "lake.border_fixed",
         "lake.half_written",

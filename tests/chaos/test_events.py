@@ -35,7 +35,7 @@ LAKE_STEPS = [
     "after_cursor",
 ]
 COMPACTION_STEPS = ["manifest_written", "compacted_written", "superseded_removed"]
-SEQUENCER_POINTS = ["sequencer.before_cut", "sequencer.before_commit", "sequencer.after_commit"]
+SEQUENCER_POINTS = ["sequencer.before_cut", "sequencer.after_commit"]
 WRITER_POINTS = ["writer.between_statements", "writer.before_commit"]
 UPKEEP_POINTS = ["prune.before_commit", "erase.lake_rewritten"]
 BROKER_STEPS = ["before_publish", "half_published", "before_confirms", "before_cursor", "after_cursor"]
@@ -140,6 +140,33 @@ async def test_killed_and_competing_sequencers_leave_no_gap(nursery: Nursery, ur
     await sequence_all(urls.login)
     rows = campaign.sequenced(urls.owner)
     assert len(rows) == 20 * written
+    assert campaign.order_faults(rows) == []
+    assert (await campaign.audit_of(urls.login, None)).differences == []
+
+
+@pytest.mark.parametrize("severed", [False, True], ids=["process killed", "session ended"])
+async def test_a_cut_that_is_cut_short_happened_once_or_not_at_all(nursery: Nursery, urls: Urls, severed: bool) -> None:
+    """The lock lets the statement begin and not end; a killed client does not stop it, an ended session does."""
+    victim = await nursery.start("sequencer", url=urls.login)
+    with psycopg.connect(urls.owner) as holder, psycopg.connect(urls.owner, autocommit=True) as watcher:
+        holder.execute("LOCK TABLE event_batches IN SHARE MODE")
+        write_rounds(urls.owner, 2)
+        stuck = "application_name = 'goals-sequencer' AND wait_event_type = 'Lock'"
+        query = f"SELECT pid FROM pg_stat_activity WHERE {stuck}"
+        while (waiting := watcher.execute(query).fetchone()) is None:  # noqa: ASYNC110 - another process reaches it
+            await asyncio.sleep(0.02)
+        if severed:
+            watcher.execute("SELECT pg_terminate_backend(%s)", waiting)
+        else:
+            victim.send(signal.SIGKILL)
+            assert await victim.wait() == KILLED
+    write_rounds(urls.owner, 2, first=3)
+    await sequence_all(urls.login)
+    if severed:
+        victim.send(signal.SIGKILL)
+        await victim.wait()
+    rows = campaign.sequenced(urls.owner)
+    assert len(rows) == 40
     assert campaign.order_faults(rows) == []
     assert (await campaign.audit_of(urls.login, None)).differences == []
 
