@@ -1,6 +1,6 @@
 """Measures how well each kind of search finds what is meant, on sets anybody can rebuild.
 
-    python bench/quality.py [--functions 600] [--embedder hash|minilm|both]
+    python -m bench.quality [--functions 600] [--embedder hash|minilm|both]
 
 code    query: the first sentence of a docstring in the Python standard library; target: that function without it
 goals   query: a paraphrase with other words, or two words of the title; target: the goal (36 of them, in two languages)

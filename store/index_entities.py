@@ -1,7 +1,9 @@
 """Brings entities into the index: read, cut, ask for what is new, write; no text is embedded in a transaction."""
 
+import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from store import index_documents, index_rows
@@ -14,6 +16,7 @@ from store.vectors import Embedder, EmbedderUnavailable, TextRefused, Vector
 
 _log = logging.getLogger(__name__)
 _TOGETHER: Final = 400
+_SHARES, _WORTH_SHARING = 2, 64
 
 
 async def index(database: Database, embedder: Embedder, keys: Iterable[EntityKey]) -> None:
@@ -52,7 +55,7 @@ async def _index(database: Database, embedder: Embedder, keys: Sequence[EntityKe
         vectors |= {hashes[place]: vector for place, vector in error.embedded.items()}
         away = error
     gone = sorted(set(keys) - {document.key for document in documents})
-    await _write(database, model, cut, before, vectors, refused, gone)
+    await write(database, model, cut, before, vectors, refused, gone)
     if away is not None:
         raise SinkUnavailable(str(away)) from away
 
@@ -69,14 +72,45 @@ def _missing(cut: Sequence[Indexable], before: StoredChunks) -> dict[bytes, str]
     return missing
 
 
+async def write(
+    database: Database,
+    model: str,
+    cut: Sequence[Indexable],
+    before: StoredChunks,
+    vectors: Mapping[bytes, Vector],
+    refused: Mapping[bytes, str] = MappingProxyType({}),
+    gone: Sequence[EntityKey] = (),
+) -> None:
+    """Write what is at hand of these entities, each of them in one commit, and forget those that are gone.
+
+    Many new ones go over two connections at once: a graph's insertion is PostgreSQL's work, and one session is one
+    core. Only new ones, because two transactions that insert lock the counts of scopes in one order; with updates and
+    deletions among them they could wait for each other.
+    """
+    new = [item for item in cut if item.document.key not in before]
+    if len(new) < _WORTH_SHARING:
+        return await _write(database, model, cut, before, vectors, refused, gone)
+    shares = [new[number::_SHARES] for number in range(_SHARES)]
+    ended = await asyncio.gather(
+        *(_write(database, model, share, before, vectors, refused) for share in shares), return_exceptions=True
+    )
+    for outcome in ended:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    known = [item for item in cut if item.document.key in before]
+    if known or gone:
+        await _write(database, model, known, before, vectors, refused, gone)
+    return None
+
+
 async def _write(
     database: Database,
     model: str,
     cut: Sequence[Indexable],
     before: StoredChunks,
-    vectors: dict[bytes, Vector],
-    refused: dict[bytes, str],
-    gone: Sequence[EntityKey],
+    vectors: Mapping[bytes, Vector],
+    refused: Mapping[bytes, str],
+    gone: Sequence[EntityKey] = (),
 ) -> None:
     wanted = _missing(cut, before)
     errors: dict[EntityKey, str] = {}

@@ -1,6 +1,6 @@
 """Writes chunks and vectors: the changed ones, in as few statements as there are kinds of change."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import LiteralString
 
@@ -68,7 +68,7 @@ async def known_vectors(tx: Transaction, model: str, hashes: Iterable[bytes]) ->
 
 
 async def write(
-    tx: Transaction, model: str, changed: Sequence[Indexable], before: StoredChunks, vectors: dict[bytes, Vector]
+    tx: Transaction, model: str, changed: Sequence[Indexable], before: StoredChunks, vectors: Mapping[bytes, Vector]
 ) -> None:
     """Bring the chunks of these entities up to date as far as their vectors are at hand."""
     fresh: list[tuple[Indexable, int, Piece]] = []
@@ -211,7 +211,7 @@ def _given(model: str, chunks: Sequence[tuple[Indexable, int, Piece]]) -> dict[s
 
 
 async def _upsert(
-    tx: Transaction, model: str, chunks: Sequence[tuple[Indexable, int, Piece]], vectors: dict[bytes, Vector]
+    tx: Transaction, model: str, chunks: Sequence[tuple[Indexable, int, Piece]], vectors: Mapping[bytes, Vector]
 ) -> None:
     if not chunks:
         return

@@ -1,21 +1,21 @@
 """The index follows every change, asks for each text once, and survives whatever its embedder does."""
 
 from dataclasses import replace
-from typing import LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from store import courses, goals, index_documents, snapshots
+from store import courses, goals, index_documents, index_rows, snapshots
 from store.courses import Course, NewCourse
 from store.database import Database
 from store.event_rows import SequencedEvent
 from store.goals import Goal
 from store.index import IndexSink, index, wait_for
 from store.index_build import rebuild, repair, retry_failed
-from store.index_check import count_again, differences, status
+from store.index_check import count_again, differences, live_keys, status
 from store.index_models import current
 from store.principal import SERVICE, Principal
 from store.relay import SinkUnavailable
@@ -187,6 +187,43 @@ async def test_a_crash_between_answer_and_commit_loses_nothing(
     assert [d.kind for d in await differences(database, embedder.model)] == ["missing"]
     await index_everything(database, embedder)
     assert await differences(database, embedder.model) == []
+
+
+async def test_many_new_entities_go_over_two_connections_beside_those_that_changed_or_went(
+    urls: Urls,
+    database: Database,
+    embedder: WatchedEmbedder,
+    learner: Principal,
+    make_goal: GoalFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changed, gone = await make_goal(title="changes"), await make_goal(title="goes")
+    await index_everything(database, embedder)
+    async with database.transaction(learner) as tx:
+        await goals.update(tx, changed.id, {"title": "changed"})
+        await goals.delete(tx, gone.id)
+    for number in range(80):
+        await make_goal(title=f"Goal {number}")
+    keys = [(EntityType.GOAL, str(gone.id)), *await live_keys(database, None, 1000)]
+    write, calls = index_rows.write, 0
+
+    async def fail_once(*given: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise RuntimeError("power cut")
+        await write(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("store.index_rows.write", fail_once)
+        with pytest.raises(RuntimeError, match="power cut"):
+            await index(database, embedder, keys)
+    assert calls == 2
+    await index(database, embedder, keys)
+    assert await differences(database, embedder.model) == []
+    assert len(rows(urls.owner)) == 81
+    async with database.transaction(SERVICE) as tx:
+        assert await count_again(tx) == 0
 
 
 async def test_a_text_the_model_refuses_is_parked_and_the_others_go_on(
