@@ -72,6 +72,8 @@ def configure(level: str = "INFO", *, as_json: bool | None = None, stream: TextI
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    # Streams whose reader stalls end so, and say it themselves.
+    logging.getLogger("uvicorn.error").addFilter(lambda record: "without completing response" not in record.msg)
     logging.getLogger(LOGGER).setLevel(logging.INFO)  # who searched what is told whatever the level
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -7,6 +7,7 @@ Plain ASGI rather than sse-starlette's EventSourceResponse, for three reasons:
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
 
@@ -15,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from api.runs import metrics
 from store.ending import end
 
+_log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 5.0
 SEND_SECONDS = 15.0
 PIECE_BYTES = 65_536
@@ -88,6 +90,7 @@ class EventStream:
         error = next((task.exception() for task in first if not task.cancelled() and task.exception()), None)
         if isinstance(error, TimeoutError):
             metrics.STREAMS_DROPPED.inc()
+            _log.info("A stream was dropped: its reader took nothing for %d s.", SEND_SECONDS)
         complete = saying in first and error is None
         if not complete and (leaving in first or isinstance(error, OSError | TimeoutError)):
             # Only a client that left or does not read has gone; a stream that lived too long or a server that stops

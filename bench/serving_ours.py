@@ -13,6 +13,7 @@ import uvicorn
 import uvloop
 
 from api.app import create_app
+from api.cli.listening import listen
 from api.runs.engine import Limits, run_executor
 from api.services import open_tokens
 from api.settings import Settings
@@ -38,7 +39,8 @@ def _account(before: tracemalloc.Snapshot) -> None:
 
 async def serve(port: int) -> None:
     """Serve until killed; the first line printed is a token."""
-    settings = Settings(_env_file=None)  # pyright: ignore[reportCallIssue] - a pydantic-settings option
+    settings = Settings(_env_file=None, port=port)  # pyright: ignore[reportCallIssue] - a pydantic-settings option
+    listening = listen(settings)
     tokens = open_tokens(settings)
     if "TRACE_MEMORY" in os.environ:
         # Two signals: the first takes the snapshot, the second compares with it.
@@ -54,9 +56,9 @@ async def serve(port: int) -> None:
         services: Any = SimpleNamespace(settings=settings, database=database, tokens=tokens, runs=runs, events=_Quiet())
         print(tokens.issue(Principal("ada", Role.LEARNER)).access_token, flush=True)
         config = uvicorn.Config(
-            create_app(settings, services=services), port=port, log_level="warning", access_log=False, http="httptools"
+            create_app(settings, services=services), log_level="warning", access_log=False, http="httptools"
         )
-        await uvicorn.Server(config).serve()
+        await uvicorn.Server(config).serve(sockets=[listening])
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import typer
 from rich.rule import Rule
 
 from api.cli.console import Trouble, err, out, step
+from api.cli.listening import listen
 from api.cli.processes import helpers
 from api.cli.tokens import LOCAL_USER, ensure_user
 from api.settings import Settings
@@ -37,7 +38,7 @@ def serve(
     check_traces(settings)
     out.print(f"\n[bold]AI Goals Tracker[/bold] [quiet]{version('ai-goals-tracker')}[/quiet]\n")
     with ExitStack() as stack:
-        listening = stack.enter_context(_listen(settings))
+        listening = stack.enter_context(listen(settings))
         login_url = _prepare(settings, stack)
         stack.enter_context(helpers(workers - 1, listening, login_url))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -82,22 +83,6 @@ class _StandardError:
 
     def isatty(self) -> bool:
         return sys.stderr.isatty()
-
-
-def _listen(settings: Settings) -> socket.socket:
-    """Take the port first: that it is in use is told before anything is started."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((settings.host, settings.port))
-    except OSError as error:
-        listening.close()
-        raise Trouble(
-            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.",
-            "If it is in use, stop the other program or choose another port: PORT=8001 make run",
-        ) from error
-    return listening
 
 
 def _prepare(settings: Settings, stack: ExitStack) -> str | None:

@@ -26,6 +26,7 @@ from api.settings import Settings, given
 from store import embedded
 from store.types import Role
 from tests.postgres import Urls
+from tests.rabbitmq import free_port
 
 PATIENCE_SECONDS = 100
 
@@ -39,12 +40,6 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("PORT", str(free_port()))
     return tmp_path / "data"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def goals(*arguments: str) -> Result:

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,3 +168,34 @@ def test_the_catalogue_keeps_its_tone() -> None:
             assert not words & BANNED, (name, text)
             assert not text.endswith("!")
         assert rule.en[0] != rule.es[0], name
+
+
+_BESIDE_MATRIX_PRODUCTS = """
+import asyncio, os, threading
+import numpy as np, uvloop
+from tools.static_analysis.api import analyse
+
+square, products = np.ones((512, 512), np.float32), 0
+
+def multiply():
+    global products
+    while True:
+        square @ square
+        products += 1
+
+async def main():
+    threading.Thread(target=multiply, daemon=True).start()
+    for _ in range(5):
+        await analyse("x = 1", "python")
+        before = products
+        while products == before:
+            await asyncio.sleep(0.01)
+    os._exit(0)
+
+uvloop.run(main())
+"""
+
+
+def test_starting_the_child_does_not_hang_an_embedder_that_is_multiplying() -> None:
+    """A fork in the middle of a product stops OpenBLAS for good; this then runs into its time limit."""
+    subprocess.run([sys.executable, "-c", _BESIDE_MATRIX_PRODUCTS], check=True, timeout=60)

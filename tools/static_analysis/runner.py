@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import sys
+import threading
 import time
-from asyncio.subprocess import PIPE, Process
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -37,56 +39,61 @@ async def run(code: str, language: str, limits: Limits) -> tuple[Report, float]:
     """Return what the child found and how long it took; a child that dies or overruns is itself a finding."""
     async with _gate(limits.at_once):
         started = time.perf_counter()
-        report = await _answer(code, language, limits)
+        report = await asyncio.to_thread(_answer, code, language, limits)
         return report, time.perf_counter() - started
 
 
-async def _answer(code: str, language: str, limits: Limits) -> Report:
+def _answer(code: str, language: str, limits: Limits) -> Report:
     request: dict[str, Any] = {
         "code": code,
         "language": language,
         "cpu_seconds": limits.cpu_seconds,
         "memory_bytes": limits.memory_bytes,
     }
+    late = threading.Event()
+
+    def cut_off() -> None:
+        late.set()
+        _kill(process)
+
+    # In a thread, and not by the event loop: uvloop forks, which hangs this process for good when another thread is in
+    # a matrix product of OpenBLAS just then, as the embedder's is. Popen uses vfork, which runs no handlers.
     # -I: neither the environment nor the working directory decides what is imported. A session of its own lets one
     # signal end ruff together with the child. Nothing of this process's environment, keys included, is handed on.
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-B", "-c", _BOOT, str(Path(__file__).parent),
-        stdin=PIPE, stdout=PIPE, stderr=asyncio.subprocess.DEVNULL, start_new_session=True, cwd="/",
-        env={"PATH": os.defpath, "LANG": "C.UTF-8"}, limit=MAX_ANSWER,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(limits.seconds):
-            answer = await _talk(process, orjson.dumps(request))
-    except TimeoutError:
+    with subprocess.Popen(
+        [sys.executable, "-I", "-B", "-c", _BOOT, str(Path(__file__).parent)],
+        stdin=PIPE, stdout=PIPE, stderr=DEVNULL, start_new_session=True, cwd="/",
+        env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+    ) as process:  # fmt: skip
+        alarm = threading.Timer(limits.seconds, cut_off)
+        alarm.start()
+        try:
+            answer = _talk(process, orjson.dumps(request))
+        finally:
+            alarm.cancel()
+            alarm.join()
+            _kill(process)
+    if late.is_set():
         return Report(depth="syntax", hits=[Hit("analysis-timeout", 1, 1)])
-    finally:
-        await _end(process)
     try:
         return _REPORT.validate_json(answer)
     except ValidationError:
         return Report(depth="syntax", hits=[Hit("analysis-aborted", 1, 1)])
 
 
-async def _talk(process: Process, request: bytes) -> bytes:
+def _talk(process: "subprocess.Popen[bytes]", request: bytes) -> bytes:
     assert process.stdin is not None
     assert process.stdout is not None
-    try:
-        process.stdin.write(request)
-        await process.stdin.drain()
-        process.stdin.close()
-    except (BrokenPipeError, ConnectionResetError):
-        return b""
-    answer = await process.stdout.read(MAX_ANSWER + 1)
-    while len(answer) <= MAX_ANSWER and (more := await process.stdout.read(MAX_ANSWER)):
-        answer += more
-    return answer if len(answer) <= MAX_ANSWER else b""
+    with contextlib.suppress(BrokenPipeError):
+        with process.stdin:
+            process.stdin.write(request)
+        return process.stdout.read(MAX_ANSWER)
+    return b""
 
 
-async def _end(process: Process) -> None:
+def _kill(process: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
 
 
 def _gate(at_once: int) -> asyncio.Semaphore:
