@@ -209,7 +209,10 @@ async def _typed(request: httpx.Request) -> AsyncGenerator[None]:
     """Raise the SDK's errors for a stream that broke off."""
     try:
         yield
-    except httpx.TimeoutException as error:
+    except (httpx.ReadTimeout, httpx.PoolTimeout) as error:
         raise openai.APITimeoutError(cast("Any", request)) from error
-    except (httpx.TransportError, orjson.JSONDecodeError) as error:
+    except orjson.JSONDecodeError as error:
         raise openai.APIConnectionError(request=cast("Any", request)) from error
+    except httpx.TransportError as error:
+        # Whatever a transport calls it: the connection stood, and was lost.
+        raise openai.APIConnectionError(request=cast("Any", request)) from httpx.ReadError(str(error))

@@ -85,7 +85,7 @@ async def assembled(
         events = await stack.enter_async_context(
             event_path(_event_path_config(settings, relaying), database, [IndexSink(database, embedder)])
         )
-        models = open_models(_model_settings(settings), offline_rules())
+        models = await stack.enter_async_context(open_models(_model_settings(settings), offline_rules()))
         deps = Deps(database=database, models=models, embedder=embedder)
         builders = {name: build(deps) for name, build in GRAPHS.items()}
         # Opened last, so that it closes first: runs that are handed back still find everything they need.

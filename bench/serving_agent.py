@@ -31,6 +31,10 @@ def lookup(topic: str) -> str:
 def build(*, lean: bool = False) -> StateGraph[Any, Any, Any, Any]:
     """Return the agent, talking to the fake server at FAKE_MODEL_URL; `lean` as our own factory builds models."""
     client = httpx.AsyncClient()
+    if lean:
+        from httpx_aiohttp import HttpxAiohttpClient  # noqa: PLC0415 - the other servers' environments lack it
+
+        client = HttpxAiohttpClient()
     chat = ChatOpenAI(
         model="fake",
         base_url=os.environ["FAKE_MODEL_URL"],

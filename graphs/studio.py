@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+import httpx
 from langgraph_sdk import Auth
 from pydantic import SecretStr
 
@@ -85,7 +86,8 @@ def _deps() -> Deps:
     )
     return Deps(
         database=LazyDatabase(),
-        models=open_models(settings, offline_rules()),
+        # Clients that need not be closed: the development server does not tell when it ends.
+        models=open_models(settings, offline_rules(), (httpx.Client(), httpx.AsyncClient())),
         embedder=open_embedder(EmbedderConfig(key, settings.base_url)),
     )
 

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import respx.mocks
 
 from store import embedded, migrate
 from store.database import Database
 from store.principal import Principal
 from store.types import Role
 from tests.postgres import TEMPLATE, Urls, cloned, with_database
+
+# At the client rather than at the connection pool of httpx's own transport: model calls go over another one.
+respx.mocks.DEFAULT_MOCKER = "httpx"
 
 
 @pytest.fixture(scope="session")
