@@ -8,7 +8,7 @@ that speaks faster than readers can see is listened to in bursts: its first word
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any, Self, cast
 
 import httpx
@@ -24,6 +24,8 @@ GATHER_AT_MOST = 0.1
 whether it carries one word or five, and many streams at ten updates a second read better than stuttering ones."""
 AT_ONCE = 4
 """An answer's first bursts pass as they come: the role, then the words somebody is waiting for."""
+REST_SECONDS = 0.2
+"""How long the end of an answer may follow its last chunk before the connection is given up."""
 _heard: set[object] = set()
 _PLAIN_DELTA = frozenset({"role", "content"})
 _PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
@@ -88,6 +90,7 @@ class LeanStream:
                 rest = lines.pop()
                 for chunk in self._parsed([line for line in lines if line.startswith(b"data:")]):
                     if chunk is None:
+                        await _rest(bursts)
                         return
                     yield chunk
 
@@ -135,6 +138,14 @@ def _alike(lines: list[bytes], place: int, body: bytes, content: str) -> list[st
     return words if len(words) == len(texts) and all(type(word) is str for word in words) else []
 
 
+async def _rest(bursts: AsyncIterator[bytes]) -> None:
+    """Read what follows the last chunk, which should be nothing: only then may the connection be used again."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(REST_SECONDS):
+            async for _ in bursts:
+                pass
+
+
 async def gathered(source: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
     """Yield the bytes of `source`: the beginning as it comes, then what gathers, the longer the more answers are heard.
 
@@ -156,13 +167,14 @@ async def gathered(source: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
 
     reader = asyncio.create_task(read(), name="model:read")
     _heard.add(reader)
-    taken, bursts = loop.time(), 0
+    taken, bursts, burst = loop.time(), 0, b""
     try:
         while not reader.done() or arrived:
             await news.wait()
             news.clear()
             gather = min(GATHER_SECONDS * (3 + len(_heard)), GATHER_AT_MOST)
-            if bursts >= AT_ONCE and not reader.done() and (rest := taken + gather - loop.time()) > 0:
+            early = bursts < AT_ONCE or b"[DONE]" in burst[-16:]
+            if not early and not reader.done() and (rest := taken + gather - loop.time()) > 0:
                 reading.clear()
                 await asyncio.sleep(rest)
                 reading.set()

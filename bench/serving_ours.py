@@ -13,6 +13,7 @@ import uvicorn
 import uvloop
 
 from api.app import create_app
+from api.cli.garbage import settle
 from api.cli.listening import listen
 from api.runs.engine import Limits, run_executor
 from api.services import open_tokens
@@ -54,6 +55,7 @@ async def serve(port: int) -> None:
         run_executor(database, {"agent": build(lean=True)}, Limits(concurrent_runs=128)) as runs,
     ):
         services: Any = SimpleNamespace(settings=settings, database=database, tokens=tokens, runs=runs, events=_Quiet())
+        settle()
         print(tokens.issue(Principal("ada", Role.LEARNER)).access_token, flush=True)
         config = uvicorn.Config(
             create_app(settings, services=services), log_level="warning", access_log=False, http="httptools"

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from api.app import create_app
 from api.cli.console import Trouble, step
+from api.cli.garbage import settle
 from api.settings import Settings
 
 GRACE_SECONDS = 10
@@ -63,6 +64,7 @@ async def running(settings: Settings, listening: socket.socket) -> AsyncGenerato
         if not await first_of(server.ready.wait(), task):
             await task
             raise Trouble("The service did not start; the lines above say why.", "`goals doctor` looks at every part.")
+        settle()
         current.title = f"Serving on {settings.url}"
     try:
         yield Running(task, stop, app.state.services.events.flush)

@@ -42,10 +42,12 @@ async def _work(settings: Settings, listening: socket.socket | None, parent: int
             ends = {asyncio.create_task(service.stop.wait()), asyncio.create_task(parent_gone(parent)), service.task}
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             return
+        from api.cli.garbage import settle
         from api.services import open_services
 
         loop = asyncio.get_running_loop()
         for kind in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(kind, stop.set)
         await stack.enter_async_context(open_services(settings))
+        settle()
         await stop.wait()

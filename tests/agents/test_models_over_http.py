@@ -37,6 +37,7 @@ async def well(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         length = int((await reader.readuntil(b"\r\n\r\n")).lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
         await reader.readexactly(length)
         await answer(writer, ["Learn", " in", " steps."])
+        await asyncio.sleep(0.02)  # the end comes by itself, as from a server under load
         writer.write(piece(b""))
 
 
