@@ -12,9 +12,10 @@ from store.hint_grants import Grant
 START = {"syntax": 3, "names": 2, "unused": 2, "operators": 2, "values": 2, "types": 2}
 """Where the ladder begins: questions about ideas mislead where a sign is missing, so those kinds start higher."""
 
-_STRINGS = r""""(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'"""
+# Behind the strings, quotes that are escaped outside of one: each would else be tried as the beginning of a string.
+_STRINGS = r""""(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\\["']"""
 _HASHED = re.compile(rf"#[^\n]*|(?P<kept>{_STRINGS}|\w+|[^\w\s])")
-_SLASHED = re.compile(rf"//[^\n]*|/\*.*?\*/|(?P<kept>{_STRINGS}|\w+|[^\w\s])", re.DOTALL)
+_SLASHED = re.compile(rf"//[^\n]*|/\*.*?(?:\*/|\Z)|(?P<kept>{_STRINGS}|\w+|[^\w\s])", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ Kind = Literal["read", "practice", "build", "review", "assess"]
 _HIDDEN = re.compile(
     "[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
 )
-_MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|<[^>\n]{1,500}>")
+# No part of a mark may hold another mark's beginning, or a text of nothing but beginnings would be searched for hours.
+_MARKUP = re.compile(r"!?\[([^\[\]]*)\]\([^)\[]*\)|<[^<>\n]{1,500}>")
 _ADDRESS = re.compile(r"\b(?:[a-z][a-z0-9+.-]{1,20}://|www\.|javascript:|data:|command:)\S+", re.IGNORECASE)
 
 

@@ -24,7 +24,7 @@ _INPUTS = (
     "client_test_results", "offer_completion", "complete_task",
 )  # fmt: skip
 _ID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
-_FENCE = re.compile(r"```([\w+#-]*)[^\n]*\n(.*?)(?:```|\Z)", re.DOTALL)
+_FENCE = re.compile(r"```([\w+#-]*)[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
 _HINT = re.compile(r"(?i)\b(hints?|pistas?|help|ayuda|stuck|atascad[ao])\b(?:\s+(?:level|nivel))?\s*([0-4])?")
 _COMPLETE = re.compile(
     r"(?i)\b(complete (the|this|my) task|mark .{0,30}(done|complete)|complet(a|ar) (la|esta|mi) tarea)\b"

@@ -3,12 +3,11 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 VERSION: Final = 1
 """Part of every content hash: chunks cut by other rules are other chunks."""
 
-_HEADING = re.compile(r"(#{1,6})\s+(.+?)\s*#*\s*$")
 _FENCE = re.compile(r"\s{0,3}(```+|~~~+)")
 _PATH_PARTS = 4
 
@@ -29,13 +28,32 @@ class Chunk:
         return f"{self.heading}\n{self.content}" if self.heading else self.content
 
 
+class Heading(NamedTuple):
+    """A heading of a Markdown text: its level, from 1 to 6, and its words."""
+
+    level: int
+    text: str
+
+
+def heading(line: str) -> Heading | None:
+    """Return the heading a line is, or None. Signs that close it go, but not those of a name such as C#."""
+    text = line.lstrip("#")
+    level = len(line) - len(text)
+    words = text.strip()
+    if not 1 <= level <= 6 or not words or not text[0].isspace():
+        return None
+    bare = words.rstrip("#")
+    closed = bare != words and bare[-1:].isspace()
+    return Heading(level, bare.rstrip() if closed else words)
+
+
 def prose(title: str, text: str, limit: int) -> list[Chunk]:
     """Cut markdown by its headings, and what is still too long by paragraphs; a text of one chunk stays whole."""
     lines = text.split("\n")  # as editors count; splitlines() knows eight more line ends
     chunks: list[Chunk] = []
     for path, first, last in _sections(lines):
-        heading = " > ".join([title, *path[-_PATH_PARTS:]])
-        chunks.extend(pieces(heading, lines, first, last, limit))
+        place = " > ".join([title, *path[-_PATH_PARTS:]])
+        chunks.extend(pieces(place, lines, first, last, limit))
     if not chunks and title:
         return [Chunk("", title, 1, 1)]
     return chunks
@@ -76,12 +94,11 @@ def _sections(lines: Sequence[str]) -> Iterator[tuple[list[str], int, int]]:
         mark = _FENCE.match(line)
         if mark and (not fence or mark[1].startswith(fence)):
             fence = "" if fence else mark[1]
-        found = None if fence or mark else _HEADING.match(line)
+        found = None if fence or mark else heading(line)
         if found:
             if _has_words(lines[start:number]):
                 yield [name for _, name in path], start, number - 1
-            level = len(found[1])
-            path = [*((depth, name) for depth, name in path if depth < level), (level, found[2])]
+            path = [*((depth, name) for depth, name in path if depth < found.level), (found.level, found.text)]
             start = number + 1
     if _has_words(lines[start:]):
         yield [name for _, name in path], start, len(lines) - 1

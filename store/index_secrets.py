@@ -1,4 +1,8 @@
-"""Finds keys and tokens in a text: whatever holds one is indexed for its owner only, however it was shared."""
+"""Finds keys and tokens in a text: whatever holds one is indexed for its owner only, however it was shared.
+
+Texts are as long as learners make them, so every pattern takes time in proportion to their length: what may be long
+begins at one place only.
+"""
 
 import re
 
@@ -10,8 +14,8 @@ _SECRETS = re.compile(
     | \bsk-(?:proj-|ant-)?[A-Za-z0-9_-]{20,}
     | \bxox[abprs]-[A-Za-z0-9-]{10,}
     | \bAIza[0-9A-Za-z_-]{35}\b
-    | \beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}                 # signed web tokens
-    | \b[a-z][a-z0-9+]*://[^\s/:@"']+:[^\s/@"']{3,}@             # a password inside a URL
+    | (?<![\w-])(?=[\w-]*?eyJ[\w-]{10})[\w-]++\.eyJ[\w-]{10,}\.[\w-]{10,}  # signed web tokens
+    | [a-z0-9+]://[^\s/:@"']+:[^\s/@"']{3,}@                     # a password inside a URL
     | (?i:\b(?:password|passwd|secret|api_?key|access_?token|auth_?token|contraseña)\b["']?\s*[:=]\s*
         ["'][^"'\s]{8,}["'])
     """,

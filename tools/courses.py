@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from langchain_core.tools import BaseTool
 
 from store import courses
+from store.chunking import Heading, heading
 from store.courses import Course, CourseFilter
 from store.event_types import JsonObject
 from store.types import CourseStatus
 from tools.context import Effect, Runtime, verb
 from tools.replies import clip, reply
 
-_HEADING = re.compile(r"^(#{1,3})\s+(.+?)\s*#*\s*$")
+DEEPEST = 3
+"""Level of the smallest headings of an outline."""
 _FENCE = re.compile(r"^\s*(```|~~~)")
 
 
@@ -23,16 +25,19 @@ def brief(course: Course) -> JsonObject:
 
 def outline(documentation: str, limit: int = 40) -> Sequence[JsonObject]:
     """Return the headings of a Markdown text in order, each with the text right below it, ignoring code blocks."""
-    sections: list[dict[str, str | int]] = []
+    sections: list[tuple[Heading, list[str]]] = []
     fenced = False
     for line in documentation.splitlines():
         fenced ^= bool(_FENCE.match(line))
-        heading = None if fenced else _HEADING.match(line)
-        if heading:
-            sections.append({"level": len(heading[1]), "heading": clip(heading[2], 160), "text": ""})
+        found = None if fenced else heading(line)
+        if found and found.level <= DEEPEST:
+            sections.append((found, []))
         elif sections:
-            sections[-1]["text"] = f"{sections[-1]['text']}\n{line}".strip()
-    return [reply(**{**section, "text": clip(str(section["text"]), 600)}) for section in sections[:limit]]
+            sections[-1][1].append(line)
+    return [
+        reply(level=found.level, heading=clip(found.text, 160), text=clip("\n".join(below).strip(), 600))
+        for found, below in sections[:limit]
+    ]
 
 
 @verb(Effect.FOREIGN_READ)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store.chunking import prose
+from store.chunking import heading, prose
 from store.chunking_code import code
 
 GUIDE = """\
@@ -44,6 +44,22 @@ def test_sections_carry_the_path_of_their_headings_and_their_lines() -> None:
         ("Course > Setup > Linux", 9, 12),
         ("Course > Setup > Windows", 16, 16),
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("# Use", (1, "Use")),
+        ("###### Deep  ######  ", (6, "Deep")),
+        ("## Learn C#", (2, "Learn C#")),
+        ("####### Seven", None),
+        ("#hashtag", None),
+        ("#", None),
+        (" # indented", None),
+    ],
+)
+def test_a_heading_keeps_its_words_and_loses_its_signs(line: str, expected: tuple[int, str] | None) -> None:
+    assert heading(line) == expected
 
 
 def test_a_title_alone_is_still_something_to_find() -> None:

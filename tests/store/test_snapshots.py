@@ -1,8 +1,11 @@
 """Code snapshots: versions, diffs, validation, paths."""
 
 import asyncio
+import difflib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from store import snapshots
 from store.database import Database
@@ -28,6 +31,15 @@ async def test_versions_count_per_file_and_carry_the_diff(
     assert second.diff.splitlines()[-2:] == ["-x = 1", "+x = 2"]
     assert both == second.diff
     assert latest == second
+
+
+LINES = st.lists(st.sampled_from("abcde"), max_size=30)
+
+
+@given(LINES, LINES)
+def test_a_diff_is_what_the_standard_library_makes(old: list[str], new: list[str]) -> None:
+    expected = "\n".join(difflib.unified_diff(old, new, "a/x", "b/x", lineterm=""))
+    assert snapshots.unified_diff("\n".join(old), "\n".join(new), "x") == expected
 
 
 async def test_two_at_once_get_two_versions(database: Database, learner: Principal, make_task: TaskFactory) -> None:
