@@ -21,7 +21,7 @@ from graphs import GRAPHS
 from graphs.deps import Deps
 from graphs.opening import EmbedderConfig, Embedders, ModelSettings, Offline, offline_rules, open_embedder, open_models
 from store import embedded, migrate
-from store.database import Database
+from store.database import Database, Policy
 from store.index import IndexSink
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,8 @@ async def open_services(settings: Settings) -> AsyncGenerator[Services]:
     async with AsyncExitStack() as stack:
         stack.enter_context(tracing(settings))
         url = await _database_url(settings, stack)
-        database = await stack.enter_async_context(Database(url, max_size=settings.database_pool_max))
+        policy = Policy(courses_elsewhere=settings.jwt_external_issuer is not None)
+        database = await stack.enter_async_context(Database(url, max_size=settings.database_pool_max, policy=policy))
         yield await stack.enter_async_context(assembled(settings, database))
 
 

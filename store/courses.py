@@ -10,6 +10,7 @@ from store.database import Transaction
 from store.errors import Conflict, Forbidden, IllegalTransition, NotFound
 from store.event_types import EventType
 from store.events import envelope, recording
+from store.principal import Principal
 from store.reading import Reader
 from store.records import NEWEST_FIRST, asked_changes, asked_clauses, check_version, page_of, values_of
 from store.types import CourseStatus, Page, Role, Visibility, new_id
@@ -155,10 +156,13 @@ _ENROLLED: LiteralString = " AND id = ANY ((SELECT my_courses())::text[])"
 async def create(tx: Transaction, new: NewCourse) -> Course:
     """Create a draft of the caller's, who is enrolled in it as instructor.
 
-    Raises `Forbidden` unless the caller is an instructor or admin, `Conflict` when the id is taken.
+    Raises `Forbidden` unless the caller is an instructor or admin, or for an id that may be another service's;
+    `Conflict` when the id is taken.
     """
     if tx.principal.role not in (Role.INSTRUCTOR, Role.ADMIN):
         raise Forbidden("Only an instructor or an admin can create a course.")
+    if new.id is not None and tx.policy.courses_elsewhere and not _vouched_for(tx.principal, new.id):
+        raise Forbidden("Courses live in another service too; your token does not name this one. Leave the id out.")
     changes = {
         **values_of(new),
         "id": new.id or f"course-{new_id().hex}",
@@ -284,6 +288,10 @@ async def enrollments(tx: Reader) -> Sequence[Enrollment]:
     return await tx.fetch_all(
         "SELECT * FROM enrollments WHERE user_id = %s ORDER BY created_at, id", [tx.principal.user_id], row=Enrollment
     )
+
+
+def _vouched_for(caller: Principal, course_id: str) -> bool:
+    return caller.role is Role.ADMIN or course_id in caller.courses
 
 
 async def _enroll(

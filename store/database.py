@@ -65,6 +65,8 @@ class Policy:
 
     course_visibility: Visibility = Visibility.COURSE
     """Given to what is made inside a course its maker belongs to; everything else starts private."""
+    courses_elsewhere: bool = False
+    """True where another service has courses too: who chose the id of one of them would become its owner here."""
 
 
 class Transaction(Reader):

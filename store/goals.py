@@ -16,9 +16,9 @@ from store.records import (
     NEWEST_FIRST,
     asked_changes,
     asked_clauses,
-    check_course_sharing,
     check_version,
     chosen_visibility,
+    follow_sharing,
     page_of,
     values_of,
 )
@@ -211,8 +211,7 @@ async def update(
     changes = asked_changes(current, asked, EDITABLE)
     if not changes:
         return current
-    if changes.get("visibility") == Visibility.COURSE:
-        await check_course_sharing(tx, current.course_id)
+    changes = await follow_sharing(tx, current, asked, changes)
     changes = transitions.follow_goal(
         changes,
         status=current.status,

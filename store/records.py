@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, LiteralString, TypeVar
+from typing import Any, LiteralString, Protocol, TypeVar
 
 from store.database import Transaction
 from store.errors import Forbidden, Invalid, VersionConflict
 from store.reading import Reader
-from store.types import Page, Visibility
+from store.types import Page, Role, Visibility
 
 T = TypeVar("T")
 
@@ -83,6 +83,48 @@ async def chosen_visibility(
     if course_id is not None and (leave_open or await is_member(tx, course_id)):
         return tx.policy.course_visibility
     return Visibility.PRIVATE
+
+
+class Shareable(Protocol):
+    """A row that may be shared with a course."""
+
+    @property
+    def visibility(self) -> Visibility: ...
+
+    @property
+    def course_id(self) -> str | None: ...
+
+
+async def kept_visibility(tx: Reader, row: Shareable) -> Visibility:
+    """Return how widely the owner of a row may go on sharing it; private once they have no say there any more."""
+    if row.visibility is Visibility.COURSE and not await is_member(tx, row.course_id or ""):
+        return Visibility.PRIVATE
+    if row.visibility is Visibility.GLOBAL and tx.principal.role not in (Role.INSTRUCTOR, Role.ADMIN):
+        return Visibility.PRIVATE
+    return row.visibility
+
+
+async def inherited_visibility(tx: Transaction, asked: Visibility | None, parent: Shareable) -> Visibility:
+    """Return the visibility of what is made inside `parent`: what was asked for, else the parent's own.
+
+    Raises `Forbidden` as `chosen_visibility` does.
+    """
+    return await kept_visibility(tx, parent) if asked is None else await chosen_visibility(tx, asked, parent.course_id)
+
+
+async def follow_sharing(
+    tx: Transaction, current: Shareable, asked: Mapping[str, object], changes: dict[str, object]
+) -> dict[str, object]:
+    """Return `changes` with what follows for sharing: who left a course takes back what they change.
+
+    Raises `Forbidden` or `Invalid` where `asked` would share with a course the caller does not belong to.
+    """
+    if asked.get("visibility") == Visibility.COURSE:
+        await check_course_sharing(tx, current.course_id)
+    elif "visibility" not in changes:
+        kept = await kept_visibility(tx, current)
+        return changes if kept is current.visibility else {**changes, "visibility": kept}
+    return changes
 
 
 async def check_course_sharing(tx: Transaction, course_id: str | None) -> None:

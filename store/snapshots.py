@@ -18,9 +18,9 @@ from store.records import (
     NEWEST_FIRST,
     asked_changes,
     asked_clauses,
-    check_course_sharing,
     check_version,
-    chosen_visibility,
+    follow_sharing,
+    inherited_visibility,
     page_of,
     values_of,
 )
@@ -189,7 +189,7 @@ async def create(tx: Transaction, new: NewSnapshot) -> CodeSnapshot:
         "content_hash": content_hash,
         "snapshot_version": previous.snapshot_version + 1 if previous else 1,
         "diff": unified_diff(previous.content, new.content, path) if previous else "",
-        "visibility": await _visibility(tx, new.visibility, task),
+        "visibility": await inherited_visibility(tx, new.visibility, task),
         "validation_status": ValidationStatus.PENDING,
         "validation_score": None,
         "validation_feedback": "",
@@ -252,8 +252,7 @@ async def update(
     changes = asked_changes(current, asked, EDITABLE)
     if not changes:
         return current
-    if changes.get("visibility") == Visibility.COURSE:
-        await check_course_sharing(tx, current.course_id)
+    changes = await follow_sharing(tx, current, asked, changes)
     if "content" in changes:
         changes |= await _recontent(tx, current, str(changes["content"]))
     kind = (
@@ -284,6 +283,7 @@ async def record_validation(
         "validation_issues": [dict(issue) for issue in validation.issues],
         "validated_at": tx.now(),
     }
+    changes = await follow_sharing(tx, current, {}, changes)
     return await _write(tx, snapshot_id, EventType.CODE_SNAPSHOT_VALIDATED, changes)
 
 
@@ -398,12 +398,6 @@ async def _lock(tx: Transaction, snapshot_id: UUID) -> CodeSnapshot:
     if snapshot is None:
         raise NotFound(_MISSING)
     return snapshot
-
-
-async def _visibility(tx: Transaction, asked: Visibility | None, task: _Task) -> Visibility:
-    if asked is None:
-        return task.visibility
-    return await chosen_visibility(tx, asked, task.course_id)
 
 
 async def _recontent(tx: Transaction, current: CodeSnapshot, content: str) -> dict[str, object]:

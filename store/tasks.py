@@ -17,9 +17,9 @@ from store.records import (
     NEWEST_FIRST,
     asked_changes,
     asked_clauses,
-    check_course_sharing,
     check_version,
-    chosen_visibility,
+    follow_sharing,
+    inherited_visibility,
     page_of,
     values_of,
 )
@@ -189,7 +189,7 @@ async def create(tx: Transaction, new: NewTask) -> Task:
         "status": TaskStatus.PENDING,
         "position": last + 1 if new.position is None else new.position,
         "actual_minutes": None,
-        "visibility": await _visibility(tx, new.visibility, goal),
+        "visibility": await inherited_visibility(tx, new.visibility, goal),
         "started_at": None,
         "completed_at": None,
     }
@@ -240,8 +240,7 @@ async def update(
     changes = asked_changes(current, asked, EDITABLE)
     if not changes:
         return current
-    if changes.get("visibility") == Visibility.COURSE:
-        await check_course_sharing(tx, current.course_id)
+    changes = await follow_sharing(tx, current, asked, changes)
     changes = transitions.follow_task(
         changes,
         status=current.status,
@@ -264,9 +263,7 @@ async def delete(tx: Transaction, task_id: UUID, *, expected_version: int | None
     await _goal(tx, current.goal_id)
     for sibling in await _siblings(tx, current.goal_id):
         if task_id in sibling.depends_on:
-            freed = [other for other in sibling.depends_on if other != task_id]
-            event = envelope(tx, EventType.TASK_UPDATED, {"depends_on": freed})
-            await tx.fetch_one(_UPDATE, event | {"id": sibling.id}, row=Task)
+            await update(tx, sibling.id, {"depends_on": [other for other in sibling.depends_on if other != task_id]})
     await _delete(tx, task_id)
 
 
@@ -335,13 +332,6 @@ async def _check_order(tx: Transaction, current: Task, changes: Mapping[str, obj
     check_dependencies(current.id, depends_on, {task.id: task.depends_on for task in siblings})
     if begins:
         check_resolved(depends_on, {task.id: (task.title, task.status) for task in siblings})
-
-
-async def _visibility(tx: Transaction, asked: Visibility | None, goal: _Goal) -> Visibility:
-    if asked is None:
-        # A task never starts more public than its goal; the goal's choice was checked when it was made.
-        return Visibility.PRIVATE if goal.visibility is Visibility.PRIVATE else goal.visibility
-    return await chosen_visibility(tx, asked, goal.course_id)
 
 
 async def _delete(tx: Transaction, task_id: UUID) -> None:

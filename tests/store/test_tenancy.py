@@ -7,13 +7,14 @@ import psycopg
 import pytest
 
 from store import courses, goals, snapshots, tasks
-from store.courses import Course
-from store.database import Database
+from store.courses import Course, NewCourse
+from store.database import Database, Policy
 from store.errors import Forbidden, NotFound
 from store.goals import GoalFilter, NewGoal
 from store.principal import Principal
 from store.snapshots import NewSnapshot, Validation
-from store.types import Role, ValidationStatus, Visibility
+from store.tasks import NewTask
+from store.types import Role, TaskStatus, ValidationStatus, Visibility
 from tests.postgres import Urls
 from tests.store.conftest import GoalFactory, TaskFactory
 
@@ -135,6 +136,55 @@ async def test_outsiders_and_former_members_do_not(
         async with database.transaction(stranger) as tx:
             with pytest.raises(NotFound):
                 await goals.get(tx, shared.id)
+
+
+async def test_who_left_a_course_works_on_and_says_no_more_to_its_members(
+    database: Database, course: Course, learner: Principal, make_goal: GoalFactory, make_task: TaskFactory
+) -> None:
+    goal = await make_goal(course_id=course.id)
+    first = await make_task(goal_id=goal.id)
+    second = await make_task(goal_id=goal.id, depends_on=[first.id])
+    async with database.transaction(learner) as tx:
+        code = await snapshots.create(tx, NewSnapshot(task_id=second.id, file_path="a.py", content="a"))
+        assert {goal.visibility, first.visibility, code.visibility} == {Visibility.COURSE}
+        await courses.leave(tx, course.id)
+    async with database.transaction(learner) as tx:
+        with pytest.raises(Forbidden, match="not enrolled"):
+            await goals.update(tx, goal.id, {"visibility": Visibility.COURSE, "title": "Hear me"})
+        passed = Validation(status=ValidationStatus.PASSED, score=1)
+        changed = [
+            await snapshots.record_validation(tx, code.id, passed),
+            await snapshots.update(tx, code.id, {"content": "b"}),
+            await snapshots.create(tx, NewSnapshot(task_id=second.id, file_path="a.py", content="c")),
+            await tasks.create(tx, NewTask(goal_id=goal.id, title="Third")),
+            await tasks.update(tx, first.id, {"status": TaskStatus.IN_PROGRESS}),
+            await goals.set_progress(tx, goal.id, 10),
+        ]
+        await tasks.delete(tx, first.id)
+        changed.append(await tasks.get(tx, second.id))
+    assert {row.visibility for row in changed} == {Visibility.PRIVATE}
+
+
+async def test_what_was_shared_with_everybody_ends_with_the_office(
+    database: Database, instructor: Principal, make_goal: GoalFactory
+) -> None:
+    goal = await make_goal(instructor, visibility=Visibility.GLOBAL)
+    async with database.transaction(Principal(instructor.user_id, Role.LEARNER)) as tx:
+        assert (await goals.update(tx, goal.id, {"title": "Mine again"})).visibility is Visibility.PRIVATE
+
+
+async def test_nobody_makes_themselves_owner_of_a_course_of_another_service(
+    database: Database, instructor: Principal, admin: Principal
+) -> None:
+    database.policy = Policy(courses_elsewhere=True)
+    async with database.transaction(instructor) as tx:
+        with pytest.raises(Forbidden, match="another service"):
+            await courses.create(tx, NewCourse(title="Mine", id="ext-course"))
+        assert (await courses.create(tx, NewCourse(title="Mine"))).owner_id == instructor.user_id
+    for entitled in (admin, Principal("ext-4", Role.INSTRUCTOR, ("ext-course-4",))):
+        async with database.transaction(entitled) as tx:
+            course_id = (entitled.courses or ("ext-course-5",))[0]
+            assert (await courses.create(tx, NewCourse(title="Theirs", id=course_id))).id == course_id
 
 
 async def test_a_course_of_another_service_counts_when_the_token_vouches_for_it(
