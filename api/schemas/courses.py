@@ -54,7 +54,7 @@ class CourseCreate(Body):
     )
 
     id: OwnId | None = None
-    """An id of your own choice; left out, one is made. Beside another service, only that of a course your token names."""
+    """An id of your own choice; left out, one is made. Where courses live elsewhere too, one your token names."""
     title: Title
     description: Prose = ""
     documentation: Documentation = ""
