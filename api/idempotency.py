@@ -38,9 +38,12 @@ async def once(
     work: Callable[[Transaction], Awaitable[Response]],
     *,
     owner: str | None = None,
+    content: bytes | None = None,
 ) -> Response:
     """Run `work` in a transaction of the caller's, or repeat the answer it gave before.
 
+    `content` is what makes the request the same one, if not its whole body: a digest of it is kept for a day, and a
+    password must not be found in one.
     Raises `StillRunning` (409) while the same key is being worked on, `KeyReused` (422) if it meant something else.
     Only answers of successful work are kept: a refusal may turn into success when it is asked again.
     """
@@ -51,7 +54,7 @@ async def once(
         if not _KEY.fullmatch(key):
             raise Problem(422, "invalid_key", "Idempotency-Key must be 1 to 255 visible ASCII characters.")
         owner = owner or caller.user_id
-        digest = await _digest(request)
+        digest = _digest(request, await request.body() if content is None else content)
         kept = await idempotency.claim(tx, owner, key, digest)
         if kept is not None:
             return Response(kept.body, kept.status, headers={**kept.headers, "Idempotency-Replayed": "true"})
@@ -62,6 +65,6 @@ async def once(
         return response
 
 
-async def _digest(request: Request) -> bytes:
+def _digest(request: Request, content: bytes) -> bytes:
     target = f"{request.method} {request.scope['path']}?{request.scope['query_string'].decode('latin-1')}\n"
-    return hashlib.sha256(target.encode() + await request.body()).digest()
+    return hashlib.sha256(target.encode() + content).digest()

@@ -12,6 +12,7 @@ from api.auth.external import ExternalIssuer, Trust
 from api.auth.passwords import Passwords
 from api.auth.sign_in import SignIns
 from api.auth.tokens import Tokens
+from api.expiry import expiring
 from api.runs.engine import Engine, Limits, run_executor
 from api.settings import Settings
 from api.shared_cache import RedisCache
@@ -86,6 +87,7 @@ async def assembled(
         events = await stack.enter_async_context(
             event_path(_event_path_config(settings, relaying), database, [IndexSink(database, embedder)])
         )
+        await stack.enter_async_context(expiring(database))
         models = await stack.enter_async_context(open_models(_model_settings(settings), offline_rules()))
         deps = Deps(database=database, models=models, embedder=embedder)
         builders = {name: build(deps) for name, build in GRAPHS.items()}

@@ -64,7 +64,8 @@ async def create_user(request: Request, body: UserCreate) -> Response:
 
     # Nobody is signed in before they have an account, so the service writes it; keys are kept apart by address.
     owner = f"registration:{caller.user_id if caller else address}"
-    return await once(request, SERVICE, work, owner=owner)
+    content = body.model_dump_json(exclude={"password"}).encode()
+    return await once(request, SERVICE, work, owner=owner, content=content)
 
 
 @router.get("/email/{email}", response_model=User, summary="Find a user by email", openapi_extra=answers.CACHED)

@@ -82,6 +82,18 @@ async def test_registration_is_idempotent_too(anonymous: httpx.AsyncClient) -> N
     assert (await anonymous.post("/users", json=body)).status_code == 409
 
 
+async def test_no_digest_of_a_password_is_kept(anonymous: httpx.AsyncClient, services: Services) -> None:
+    kept: list[bytes] = []
+    for name, password in (("first", "correct horse battery"), ("second", "another long password")):
+        body = {"email": "ada@example.org", "name": "Ada", "password": password}
+        answer = await anonymous.post("/users", json=body, headers={"Idempotency-Key": name})
+        assert answer.status_code == 201, answer.text
+        async with services.database.transaction(SERVICE) as tx:
+            kept.append(await tx.fetch_value("SELECT request_hash FROM idempotency_keys"))
+            await tx.execute("DELETE FROM idempotency_keys; DELETE FROM users")
+    assert kept[0] == kept[1]
+
+
 async def test_an_unusable_key_is_refused(ada: httpx.AsyncClient) -> None:
     for key in ("", "a b", "x" * 256):
         assert (await ada.post("/goals", json=BODY, headers={"Idempotency-Key": key})).status_code == 422
