@@ -116,6 +116,7 @@ async def delete(request: Request) -> Response:
     await engine.cancel(caller, run.run_id)
     async with engine.database.transaction(caller) as tx:
         await runs.delete(tx, run.run_id)
+    await engine.refresh(caller, run.thread_id)
     await engine.announce(caller, run.thread_id)
     return empty()
 

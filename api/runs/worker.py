@@ -126,7 +126,8 @@ class Worker:
             log.critical("run %s could not be executed", run.run_id, exc_info=True)
         finally:
             was_full = not self.has_room
-            self._active.pop(run.run_id, None)
+            if self._active.get(run.run_id) is active:  # given back, it may be here again already
+                del self._active[run.run_id]
             metrics.RUNS_ACTIVE.dec()
             if active.after is not None:
                 self.hub.release(run.thread_id)

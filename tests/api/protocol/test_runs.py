@@ -307,3 +307,14 @@ async def test_a_stateless_run_can_be_rejoined_at_its_location(service: Service,
         waited = await http.post("/runs/wait", json=body)
     assert response.text == again.text
     assert waited.json() == {"wanted": 3, "taken": [0, 1, 2]}
+
+
+async def test_a_thread_is_free_once_its_only_run_was_deleted(client: LangGraphClient, gate: Gate) -> None:
+    thread_id = await new_thread(client)
+    run = await client.runs.create(thread_id, "held_steps", input=steps(8))
+    await gate.reached.wait()
+    await client.runs.delete(thread_id, run["run_id"])
+    assert (await client.threads.get(thread_id))["status"] != "busy"
+    assert await client.runs.list(thread_id) == []
+    gate.open.set()
+    assert cast("Any", await client.runs.wait(thread_id, "steps", input=steps(1)))["taken"]
