@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import httpx
 import jwt
@@ -109,6 +109,9 @@ class ExternalIssuer:
             async with self._lock:
                 if time.monotonic() - self._fetched >= age:
                     await self._fetch()
+        if not self._keys:
+            detail = "The issuer of your token cannot be asked for its keys right now."
+            raise Problem(503, "issuer_unavailable", detail, headers={"Retry-After": "30"})
         key = self._keys.get(kid)
         if key is None:
             raise refused()
@@ -120,9 +123,6 @@ class ExternalIssuer:
             self._keys = _parse(await self._download())
         except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
             logger.warning("keys of the external issuer could not be read: %s", type(error).__name__)
-            if not self._keys:
-                detail = "The issuer of your token cannot be asked for its keys right now."
-                raise Problem(503, "issuer_unavailable", detail, headers={"Retry-After": "30"}) from error
 
     async def _download(self) -> bytes:
         assert self.trust.jwks_url is not None
@@ -142,15 +142,23 @@ class ExternalIssuer:
 
 
 def _parse(document: bytes) -> dict[str, _Key]:
+    """Return the usable keys of a set by their ids; raises ValueError for what is no key set."""
     keys: dict[str, _Key] = {}
-    for entry in orjson.loads(document)["keys"]:
+    for entry in _entries(orjson.loads(document)):
         # Shared keys do not belong into a published set, and a key without a name cannot be chosen by one.
         if entry.get("kty") == "oct" or entry.get("use", "sig") != "sig" or not isinstance(entry.get("kid"), str):
             continue
         try:
             key = jwt.PyJWK(entry)
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, ValueError, TypeError, LookupError):  # PyJWT trusts the members to be what they should
             continue
         if key.algorithm_name in ALGORITHMS:
             keys[entry["kid"]] = _Key(key.algorithm_name, key.key)
     return keys
+
+
+def _entries(document: object) -> list[dict[str, Any]]:
+    entries: object = cast("dict[str, object]", document).get("keys") if isinstance(document, dict) else None
+    if not isinstance(entries, list):
+        raise ValueError("not a key set")
+    return [cast("dict[str, Any]", entry) for entry in cast("list[object]", entries) if isinstance(entry, dict)]

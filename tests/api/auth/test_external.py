@@ -140,15 +140,21 @@ async def test_strangers_cannot_make_us_fetch_keys_again_and_again() -> None:
         httpx.Response(302, headers={"location": "http://169.254.169.254/"}),
         httpx.Response(200, content=b"not json"),
         httpx.Response(200, content=b" " * 300_000),
+        httpx.Response(200, json=["keys"]),
+        httpx.Response(200, json={"keys": 5}),
+        httpx.Response(200, json={"keys": [5, {"kid": "e1", "kty": "RSA", "n": 5, "e": 5}, {"kid": "e1", "kty": []}]}),
+        httpx.Response(200, json={"keys": [{"kid": "e1", "kty": "EC", "crv": "P-256", "x": {}, "y": 1}]}),
     ],
-    ids=["error", "redirect", "not json", "huge"],
+    ids=["error", "redirect", "not json", "huge", "a list", "no list", "no keys", "no point"],
 )
 async def test_an_issuer_that_cannot_be_asked_means_try_again_later(answer: httpx.Response) -> None:
     token = jwt.encode(claims(), EC_KEY, algorithm="ES256", headers={"kid": "e1"})
-    with pytest.raises(Problem) as refused:
-        await school(lambda _: answer).verify(token)
-    assert refused.value.status_code == 503
-    assert refused.value.headers == {"Retry-After": "30"}
+    tokens = school(lambda _: answer)
+    for _ in range(2):
+        with pytest.raises(Problem) as refused:
+            await tokens.verify(token)
+        assert refused.value.status_code == 503
+        assert refused.value.headers == {"Retry-After": "30"}
 
 
 @pytest.mark.parametrize(
