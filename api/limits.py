@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.dependencies import presented_token
+from api.dependencies import presented_token, services_of
 from api.errors import Problem, problem_response
 from api.shared_cache import connect
 
@@ -138,7 +138,12 @@ class RateLimited:
 
 
 def _caller(connection: HTTPConnection) -> str:
+    """Name whose requests count together: a user once a token was found to be theirs, else an address.
+
+    A token nobody has verified proves nothing: whoever made up a new one for each request would never be limited.
+    """
     token = presented_token(connection)
-    if token is not None:
-        return hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()[:32]
+    user_id = services_of(connection).tokens.known(token) if token is not None else None
+    if user_id is not None:
+        return "user:" + hashlib.sha256(user_id.encode("utf-8", "replace")).hexdigest()[:32]
     return connection.client.host if connection.client else "unknown"
