@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+import orjson
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel
@@ -48,7 +49,8 @@ async def with_tools(
 ) -> tuple[AIMessage, Spent]:
     """Let a model talk or call tools. With `quiet` its words are not streamed. Raises ModelFailure.
 
-    An answer that was cut off is a failure: half a call must not be executed, half a sentence is no answer.
+    An answer that was cut off is a failure: half a call must not be executed, half a sentence is no answer. So is one
+    that no checkpoint could hold.
     """
     check_budget(deps, spent)
     model = deps.models.chat(role)
@@ -56,6 +58,15 @@ async def with_tools(
     ending = "stop" if isinstance(model, WordByWord) else message.response_metadata.get("finish_reason")
     if ending in (None, "length"):
         raise ModelFailure(FailureKind.CUT_OFF)
-    if message.invalid_tool_calls and not message.tool_calls:
+    if (message.invalid_tool_calls and not message.tool_calls) or not _can_be_stored(message):
         raise ModelFailure(FailureKind.MALFORMED)
     return message, as_spent(usage_of(message))
+
+
+def _can_be_stored(message: AIMessage) -> bool:
+    """Models write any JSON into their calls: halves of surrogate pairs, integers of a hundred digits."""
+    try:
+        orjson.dumps([message.content, message.tool_calls])
+    except TypeError:
+        return False
+    return True

@@ -127,11 +127,14 @@ async def test_wrong_calls_are_answered_and_planning_goes_on(
     assert await goals_of(database, learner) == []
 
 
+@pytest.mark.parametrize(
+    "arguments", ['{"limit": ', '{"words": "half of a pair: \\ud83d"}', '{"limit": 1000000000000000000000000}']
+)
 @respx.mock
 async def test_a_call_with_broken_arguments_is_not_executed(
-    deps: DepsFactory, database: Database, learner: Principal, models: Models
+    deps: DepsFactory, database: Database, learner: Principal, models: Models, arguments: str
 ) -> None:
-    respx.post(fake.URL).mock(side_effect=served(fake.answer(calls=[("list_goals", '{"limit": ')]), PLAN))
+    respx.post(fake.URL).mock(side_effect=served(fake.answer(calls=[("list_goals", arguments)]), PLAN))
     done = await Planning(deps(models), learner).start(objective="Write a compiler")
     assert (done["result"]["status"], done["result"]["kind"]) == ("failed", "malformed")
 
