@@ -1,6 +1,7 @@
 """What routes ask for: the caller, the services, where a change comes from."""
 
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends
@@ -41,7 +42,10 @@ def presented_token(connection: HTTPConnection) -> str | None:
 
 
 async def current_caller(connection: HTTPConnection) -> Principal:
-    """The verified identity of the caller; raises Problem 401 without one."""
+    """The verified identity of the caller; raises Problem 401 without one.
+
+    Leaves `dismissed` in the scope for what stays open: it returns once the caller's account is closed.
+    """
     token = presented_token(connection)
     if token is None:
         raise Problem(
@@ -50,7 +54,10 @@ async def current_caller(connection: HTTPConnection) -> Principal:
             "Send an access token as `Authorization: Bearer <token>`; POST /auth/token hands one out.",
             headers={"WWW-Authenticate": "Bearer"},
         )
-    return await services_of(connection).tokens.verify(token)
+    tokens = services_of(connection).tokens
+    caller = await tokens.verify(token)
+    connection.scope["dismissed"] = partial(tokens.dismissed, caller.user_id)
+    return caller
 
 
 async def optional_caller(connection: HTTPConnection) -> Principal | None:

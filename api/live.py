@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
 from typing import Any, cast
 from uuid import UUID
 
@@ -101,7 +102,9 @@ class LiveSession:
     async def watch_token(self) -> None:
         """Raise Problem once the token has run out or was withdrawn."""
         while True:
-            await asyncio.sleep(TOKEN_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(TOKEN_SECONDS):
+                    await self.services.tokens.dismissed(self.principal.user_id)
             await self.services.tokens.verify(self._token)
 
     async def _forward(self, stream: AsyncGenerator[list[Event]]) -> None:

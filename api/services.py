@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from api.auth import keys
+from api.auth.closed import closed_accounts_refused
 from api.auth.external import ExternalIssuer, Trust
 from api.auth.passwords import Passwords
 from api.auth.sign_in import SignIns
@@ -88,6 +89,7 @@ async def assembled(
             event_path(_event_path_config(settings, relaying), database, [IndexSink(database, embedder)])
         )
         await stack.enter_async_context(expiring(database))
+        await stack.enter_async_context(closed_accounts_refused(database, events.wakeups, tokens))
         models = await stack.enter_async_context(open_models(_model_settings(settings), offline_rules()))
         deps = Deps(database=database, models=models, embedder=embedder)
         builders = {name: build(deps) for name, build in GRAPHS.items()}

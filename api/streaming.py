@@ -8,8 +8,9 @@ Plain ASGI rather than sse-starlette's EventSourceResponse, for three reasons:
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import aclosing, suppress
+from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
@@ -22,6 +23,7 @@ SEND_SECONDS = 15.0
 PIECE_BYTES = 65_536
 """As much as uvicorn takes before it asks to wait: a reader that stalls holds this much, not a page of the log."""
 _HEARTBEAT = b": heartbeat\r\n\r\n"
+_CLOSED = b": this account was closed\r\n\r\n"
 _GOODBYE = b": this stream has lived long enough; rejoin it where you are\r\n\r\n"
 _HEADERS = [
     (b"cache-control", b"no-store"),
@@ -41,7 +43,7 @@ def event(name: str, data: str, event_id: int | str | None = None) -> bytes:
 class EventStream:
     """An ASGI response that sends the byte strings of `events` as they come.
 
-    `gone` runs once if the client left before the events had ended.
+    `gone` runs once if the client left, or lost its account, before the events had ended.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class EventStream:
         self._life = life
         self._gone = gone
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the ASGI signature
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the stream."""
         lock = asyncio.Lock()
 
@@ -81,7 +83,9 @@ class EventStream:
         saying = asyncio.create_task(self._pump(push), name="stream:events")
         leaving = asyncio.create_task(_until_disconnect(receive), name="stream:disconnect")
         beating = asyncio.create_task(_beat(push, self._heartbeat), name="stream:heartbeat")
-        tasks = (saying, leaving, beating)
+        dismissed: Callable[[], Coroutine[Any, Any, None]] = scope.get("dismissed") or _never
+        ousted = asyncio.create_task(dismissed(), name="stream:account")
+        tasks = (saying, leaving, beating, ousted)
         try:
             await asyncio.wait(tasks, timeout=self._life, return_when=asyncio.FIRST_COMPLETED)
             first = [task for task in tasks if task.done()]
@@ -92,16 +96,19 @@ class EventStream:
             metrics.STREAMS_DROPPED.inc()
             _log.info("A stream was dropped: its reader took nothing for %d s.", SEND_SECONDS)
         complete = saying in first and error is None
-        if not complete and (leaving in first or isinstance(error, OSError | TimeoutError)):
-            # Only a client that left or does not read has gone; a stream that lived too long or a server that stops
-            # says nothing about its client.
-            if self._gone is not None:
-                await self._gone()
-        elif error is not None:
+        left = not complete and (leaving in first or isinstance(error, OSError | TimeoutError))
+        closed = not complete and ousted in first
+        # Only a client that left or does not read has gone, or one without an account; a stream that lived too long
+        # or a server that stops says nothing about its client.
+        if (left or closed) and self._gone is not None:
+            await self._gone()
+        if left:
+            return
+        if error is not None:
             raise error
-        else:
-            with suppress(OSError, TimeoutError):
-                await push(b"" if complete or self._heartbeat != _HEARTBEAT else _GOODBYE, more=False)
+        farewell = b"" if complete or self._heartbeat != _HEARTBEAT else _CLOSED if closed else _GOODBYE
+        with suppress(OSError, TimeoutError):
+            await push(farewell, more=False)
 
     async def _pump(self, push: Callable[[bytes], Awaitable[None]]) -> None:
         async with aclosing(self._events) as events:
@@ -129,6 +136,10 @@ class WaitingJson:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the body."""
         await self._stream(scope, receive, send)
+
+
+async def _never() -> None:
+    await asyncio.Event().wait()
 
 
 async def _until_disconnect(receive: Receive) -> None:

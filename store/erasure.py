@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from store import courses, cursors, goals
+from store import courses, cursors, goals, users
 from store.broker import Broker, declare
 from store.database import Database, Transaction
 from store.errors import Conflict, Unavailable
@@ -106,6 +106,7 @@ async def _delete_rows(database: Database, user_id: str, result: Erased) -> None
         event = envelope(tx, EventType.USER_ERASED, {}, deleted=True)
         if await tx.fetch_value(_DELETE_USER, event | {"id": user_id}):
             result.rows += 1
+            await users.announce_closed(tx)
 
 
 _DELETE_USER: LiteralString = (

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, LiteralString
 
 from store.database import Transaction
@@ -12,6 +12,7 @@ from store.events import envelope, recording
 from store.reading import Reader
 from store.records import asked_changes, check_version, values_of
 from store.types import Role, UserStatus, new_id
+from store.wakeups import CLOSED
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,16 @@ class NewUser:
     locale: str = "en"
     preferences: dict[str, Any] = field(default_factory=dict[str, Any])
     id: str | None = None
+
+
+@dataclass(frozen=True)
+class ClosedAccount:
+    """An account that is no more, so its tokens are worth nothing."""
+
+    user_id: str
+    age: float
+    """Seconds since it was closed, or changed after that."""
+    erased: bool
 
 
 EDITABLE = frozenset({"email", "name", "role", "locale", "preferences"})
@@ -74,6 +85,15 @@ WITH changed AS (
     + recording("id")
     + "SELECT * FROM changed"
 )
+
+
+_CLOSED: LiteralString = """
+SELECT id AS user_id, extract(epoch FROM now() - updated_at)::float8 AS age, false AS erased
+FROM users WHERE status = 'deactivated' AND updated_at > coalesce(now() - %(within)s::interval, '-infinity')
+UNION ALL
+SELECT entity_id, extract(epoch FROM now() - recorded_at)::float8, true
+FROM events WHERE type = 'user.erased' AND recorded_at > coalesce(now() - %(within)s::interval, '-infinity')
+"""
 
 
 async def create(tx: Transaction, new: NewUser) -> User:
@@ -127,7 +147,19 @@ async def deactivate(tx: Transaction, user_id: str, *, expected_version: int | N
     check_version(current.version, expected_version)
     if current.status is UserStatus.DEACTIVATED:
         raise IllegalTransition("This account is deactivated already.")
-    return await _write(tx, user_id, EventType.USER_DEACTIVATED, {"status": UserStatus.DEACTIVATED})
+    user = await _write(tx, user_id, EventType.USER_DEACTIVATED, {"status": UserStatus.DEACTIVATED})
+    await announce_closed(tx)
+    return user
+
+
+async def announce_closed(tx: Transaction) -> None:
+    """Wake every process, once this is committed, to find out whose account was closed."""
+    await tx.execute("SELECT pg_notify(%s, '')", [CLOSED])
+
+
+async def closed(reader: Reader, within: timedelta | None) -> list[ClosedAccount]:
+    """Return the accounts closed or erased within this time; all there ever were without one. For the service."""
+    return await reader.fetch_all(_CLOSED, {"within": within}, row=ClosedAccount)
 
 
 def _any(tx: Reader) -> bool:

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 COMMITTED: Final = "goals_events_committed"
 SEQUENCED: Final = "goals_events_sequenced"
+CLOSED: Final = "goals_accounts_closed"
 HINT_SECONDS = 0.02
 """At most one NOTIFY in this time from a process that does not sequence itself."""
 
@@ -45,7 +46,7 @@ class Wakeups:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._bells: dict[str, set[Bell]] = {COMMITTED: set(), SEQUENCED: set()}
+        self._bells: dict[str, set[Bell]] = {COMMITTED: set(), SEQUENCED: set(), CLOSED: set()}
         self._hint = Bell()
         self._tasks: list[asyncio.Task[None]] = []
         self.sequencing_here = False
@@ -87,7 +88,7 @@ class Wakeups:
         while True:
             try:
                 async with _session(self._url) as connection:
-                    for channel in (COMMITTED, SEQUENCED):
+                    for channel in (COMMITTED, SEQUENCED, CLOSED):
                         await connection.execute(f"LISTEN {channel}")
                         self.ring(channel)
                     failures = 0

@@ -1,16 +1,19 @@
 """Issues access tokens and turns presented ones into principals."""
 
+import asyncio
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 import jwt
 
 from api.auth.claims import LEEWAY_SECONDS, MAX_TOKEN_CHARS, check_horizon, principal_from, refused
-from api.auth.external import ExternalIssuer
+from api.auth.external import MAX_LIFETIME, ExternalIssuer
 from api.auth.keys import KeyTable
 from store.principal import Principal
 from store.types import new_id
@@ -46,6 +49,13 @@ class Tokens:
     clock: Callable[[], float] = time.time
     _verified: "OrderedDict[str, _Verified]" = field(default_factory=OrderedDict)
     _dismissed: dict[str, float] = field(default_factory=dict)
+    _dismissals: "WeakValueDictionary[str, asyncio.Event]" = field(default_factory=WeakValueDictionary)
+
+    @property
+    def longest(self) -> timedelta:
+        """How long a token that is taken today may still be taken, whoever issued it."""
+        lifetime = self.lifetime if self.external is None else max(self.lifetime, MAX_LIFETIME)
+        return lifetime + timedelta(seconds=LEEWAY_SECONDS)
 
     def issue(self, principal: Principal) -> IssuedToken:
         """Return a signed access token (RFC 9068) for this identity."""
@@ -85,11 +95,29 @@ class Tokens:
         verified = self._verified.get(token)
         return None if verified is None else verified.principal.user_id
 
-    def dismiss(self, user_id: str) -> None:
-        """Refuse this user's tokens from now on, in this process; elsewhere they end with their 15 minutes."""
+    def dismiss(self, user_id: str, *, age: float = 0.0, erased: bool = False) -> None:
+        """Refuse in this process the tokens of an account that was closed `age` seconds ago.
+
+        We issue none for it, so after the longest life it may be forgotten. Another issuer goes on issuing them: for
+        it a closed account is remembered for good, and one that was erased is a stranger again.
+        """
         now = self.clock()
-        self._dismissed = {user: until for user, until in self._dismissed.items() if until > now}
-        self._dismissed[user_id] = now + self.lifetime.total_seconds() + LEEWAY_SECONDS
+        until = now - age + self.longest.total_seconds() if self.external is None or erased else math.inf
+        if until <= now:
+            return
+        if user_id not in self._dismissed:
+            self._dismissed = {user: end for user, end in self._dismissed.items() if end > now}
+        self._dismissed[user_id] = max(until, self._dismissed.get(user_id, 0))
+        dismissal = self._dismissals.get(user_id)
+        if dismissal is not None:
+            dismissal.set()
+
+    async def dismissed(self, user_id: str) -> None:
+        """Return once this user's tokens are refused because the account was closed: what is open for them ends."""
+        dismissal = self._dismissals.setdefault(user_id, asyncio.Event())
+        if self._dismissed.get(user_id, 0) > self.clock():
+            return
+        await dismissal.wait()
 
     async def _examine(self, token: str, now: float) -> _Verified:
         if len(token) > MAX_TOKEN_CHARS or not token.isascii():

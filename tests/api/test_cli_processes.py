@@ -67,6 +67,26 @@ def test_whoever_is_asked_shows_all_and_the_dead_are_replaced_and_forgotten(tmp_
         assert not folder.exists()
 
 
+def test_an_account_closed_in_one_process_is_closed_in_the_other(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", "--workers", "2") as (_, url):
+        until(lambda: len(pids(metrics(url))) == 2)
+        person = {"email": "ada@example.org", "password": "correct horse battery"}
+        user = httpx.post(f"{url}/users", json={**person, "name": "Ada"}).raise_for_status().json()
+        form = {"grant_type": "password", "username": person["email"], "password": person["password"]}
+        token = httpx.post(f"{url}/auth/token", data=form).raise_for_status().json()["access_token"]
+        headers = {"Authorization": f"Bearer {token}"}
+
+        def answers() -> set[int]:
+            """Over forty connections: that all of them reach one of the two is as likely as forty heads."""
+            with ThreadPoolExecutor(8) as pool:
+                asked = [pool.submit(httpx.get, f"{url}/goals", headers=headers) for _ in range(40)]
+                return {each.result().status_code for each in asked}
+
+        assert answers() == {200}
+        httpx.post(f"{url}/users/{user['id']}/deactivate", headers=headers).raise_for_status()
+        until(lambda: answers() == {401}, 5)
+
+
 def test_no_helper_outlives_the_first_process_and_keeps_its_port(tmp_path: Path) -> None:
     with serving(tmp_path / "data", "--workers", "2") as (process, url):
         until(lambda: len(pids(metrics(url))) == 2)

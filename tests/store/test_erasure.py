@@ -1,13 +1,14 @@
 """A person's content goes from every table and every file, and what others see and can prove stays as it was."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 import psycopg
 
-from store import courses, goals, history
+from store import courses, goals, history, users
 from store.database import Database
 from store.erasure import EMPTIED_OTHERWISE
 from store.goals import NewGoal
@@ -120,6 +121,8 @@ async def test_whatever_a_person_left_in_any_table_is_gone_and_nobody_elses(
             write_row(connection, table, every[table], other_learner.user_id, "harmless")
     assert tables_with(urls, "secret") >= {"goals", "tasks", "events", "checkpoints", "run_frames", "tool_ledger"}
     erased = await erase_with_relay(database, lake, learner.user_id, urls)
+    closed = await users.closed(database.reader(SERVICE), timedelta(minutes=5))
+    assert [(account.user_id, account.erased) for account in closed] == [(learner.user_id, True)]
     assert erased.rows >= len(swept)
     assert tables_with(urls, "secret", "very private", "ada@example.org") == set()
     with psycopg.connect(urls.owner) as connection:

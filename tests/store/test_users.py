@@ -1,5 +1,8 @@
 """Users: registration, and who may look at whom."""
 
+from datetime import timedelta
+
+import psycopg
 import pytest
 
 from store import users
@@ -8,6 +11,7 @@ from store.errors import Conflict, Forbidden, IllegalTransition, NotFound
 from store.principal import SERVICE, Principal
 from store.types import Role, UserStatus
 from store.users import NewUser
+from tests.postgres import Urls
 
 
 async def _register(database: Database, user_id: str, email: str) -> users.User:
@@ -51,3 +55,19 @@ async def test_an_account_is_deactivated_once(database: Database, learner: Princ
         assert (await users.deactivate(tx, "ada")).status is UserStatus.DEACTIVATED
         with pytest.raises(IllegalTransition):
             await users.deactivate(tx, "ada")
+
+
+async def test_it_is_known_who_was_closed_lately_and_who_ever(
+    database: Database, urls: Urls, learner: Principal
+) -> None:
+    await _register(database, "ada", "ada@example.org")
+    await _register(database, "bob", "bob@example.org")
+    async with database.transaction(learner) as tx:
+        await users.deactivate(tx, "ada")
+    (lately,) = await users.closed(database.reader(SERVICE), timedelta(minutes=1))
+    assert (lately.user_id, lately.erased) == ("ada", False)
+    with psycopg.connect(urls.owner) as connection:
+        connection.execute("UPDATE users SET updated_at = updated_at - interval '3 hours' WHERE id = 'ada'")
+    assert await users.closed(database.reader(SERVICE), timedelta(hours=2)) == []
+    (ever,) = await users.closed(database.reader(SERVICE), None)
+    assert 3 * 3600 <= ever.age < 3 * 3600 + 60

@@ -70,6 +70,31 @@ async def test_a_shared_secret_brings_identity_and_courses() -> None:
     assert await tokens.verify(token) == expected
 
 
+@pytest.mark.parametrize(("erased", "day_after"), [(False, True), (True, False)], ids=["closed", "erased"])
+async def test_a_closed_account_stays_closed_and_an_erased_one_is_a_stranger_again(
+    erased: bool, day_after: bool
+) -> None:
+    tokens = tokens_with(Trust("https://school.example", "goals", secret=SECRET))
+
+    async def refused() -> bool:
+        now = int(tokens.clock())
+        fresh = jwt.encode(claims(iat=now, exp=now + 60), SECRET, algorithm="HS256")
+        try:
+            await tokens.verify(fresh)
+        except Problem:
+            return True
+        return False
+
+    assert not await refused()
+    tokens.dismiss("pupil-7", erased=erased)
+    assert await refused()
+    now = time.time()
+    tokens.clock = lambda: now + 86_400
+    assert await refused()
+    tokens.clock = lambda: now + 2 * 86_400
+    assert await refused() is day_after
+
+
 @pytest.mark.parametrize(("kid", "key", "algorithm"), [("r1", RSA_KEY, "RS256"), ("e1", EC_KEY, "ES256")])
 async def test_published_keys_bring_identity(
     kid: str, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, algorithm: str
