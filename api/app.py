@@ -12,6 +12,8 @@ from api.limits import RateLimited
 from api.metrics import Measured, keep_measuring
 from api.middleware import EXPOSED_HEADERS, FrontDoor, Limits
 from api.openapi import describe
+from api.protocol.operation import described
+from api.protocol.router import OPERATIONS
 from api.routes import routers
 from api.searches import searches_measured
 from api.services import Services, open_services
@@ -45,7 +47,7 @@ def create_app(settings: Settings, *, services: Services | None = None) -> FastA
     for router in routers():
         app.include_router(router)
     errors.install(app)
-    describe(app)
+    describe(app, lambda: described(OPERATIONS))
     app.add_middleware(FrontDoor, limits=Limits(hosts=_hosts(settings)))
     if settings.rate_limit_per_minute:
         redis_url = settings.redis_url.get_secret_value() if settings.redis_url is not None else None

@@ -1,6 +1,6 @@
 """Completes the OpenAPI document: how to authenticate, and which problems every operation can answer with."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -15,10 +15,10 @@ Plans, checks and guides a learner's work. Errors are RFC 9457 problem bodies wh
 `POST` takes an `Idempotency-Key`; single entities carry an `ETag` for `If-Match` and `If-None-Match`.
 What is not yours answers exactly like what does not exist: 404.
 
-Agents are reached under `/threads`, `/runs` and `/assistants`, which are not listed here: they are LangGraph's
-protocol in both its versions, and its SDKs, `useStream`, RemoteGraph and Studio work with this address and its tokens.
-[The SDK's reference](https://reference.langchain.com/python/langgraph-sdk/) tells what they take; where this service
-differs, on purpose, is told in its `docs/serving.md`.
+Agents are reached under `/threads`, `/runs` and `/assistants`: that is LangGraph's protocol in both its versions, and
+its SDKs, `useStream`, RemoteGraph and Studio work with this address and its tokens. There, what is not listed is passed
+over, bodies are JSON whatever their content type says, and lists of parameters may be repeated, one JSON array, or
+separated by commas. Where this service differs from LangGraph's own, on purpose, is told in its `docs/serving.md`.
 """
 
 PUBLIC: dict[str, Any] = {"security": []}
@@ -90,14 +90,25 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: _response(status) for status in statuses}
 
 
-def describe(app: FastAPI) -> None:
-    """Give the application an OpenAPI document that tells the whole truth about errors and authentication."""
+class Described(NamedTuple):
+    """Paths and component schemas of operations that FastAPI does not know."""
+
+    paths: dict[str, dict[str, Any]]
+    schemas: dict[str, Any]
+
+
+def describe(app: FastAPI, others: Callable[[], Described]) -> None:
+    """Give the application an OpenAPI document that tells the whole truth about errors and authentication.
+
+    `others` tells what to list beside FastAPI's own routes; it is asked once, when somebody wants the document.
+    """
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _complete(
-                get_openapi(title=app.title, version=VERSION, description=DESCRIPTION, routes=app.routes)
-            )
+            found = get_openapi(title=app.title, version=VERSION, description=DESCRIPTION, routes=app.routes)
+            more = others()
+            _merge(found, more)
+            app.openapi_schema = _complete(found, lenient=more.paths.keys())
         return app.openapi_schema
 
     app.openapi = document
@@ -111,7 +122,16 @@ def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str
                 yield method, path, operation
 
 
-def _complete(document: dict[str, Any]) -> dict[str, Any]:
+def _merge(document: dict[str, Any], others: Described) -> None:
+    schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
+    known: dict[str, Any] = document["paths"]
+    if twice := (schemas.keys() & others.schemas.keys()) | (known.keys() & others.paths.keys()):
+        raise ValueError(f"Two different things have the same name in the document: {', '.join(sorted(twice))}")
+    schemas |= others.schemas
+    known |= others.paths
+
+
+def _complete(document: dict[str, Any], lenient: Container[str]) -> dict[str, Any]:
     components = document.setdefault("components", {})
     schemas: dict[str, Any] = components.setdefault("schemas", {})
     for unused in ("HTTPValidationError", "ValidationError"):
@@ -122,7 +142,10 @@ def _complete(document: dict[str, Any]) -> dict[str, Any]:
     document["security"] = _SECURITY
     for _, path, operation in operations(document):
         responses: dict[str, Any] = operation["responses"]
-        for status in sorted(_usual(path, operation)):
+        usual = _usual(path, operation)
+        if path in lenient:  # about content types
+            usual.discard(415)
+        for status in sorted(usual):
             if status == HTTPStatus.UNPROCESSABLE_ENTITY or str(status) not in responses:
                 responses[str(status)] = _response(status)
         operation["responses"] = dict(sorted(responses.items()))

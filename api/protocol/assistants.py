@@ -4,17 +4,28 @@ from typing import Any, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from api.protocol.common import arrive, body_of, json_response, listed, page_of, paged
+from api.protocol.common import PAGINATION, arrive, body_of, json_response, listed, page_of, paged, position_in
+from api.protocol.operation import Operation
 from api.protocol.shapes import assistant_json
 from api.runs.engine import Engine
-from api.runs.intake import uuid_text
-from api.runs.registry import Assistant, Compiled
+from api.runs.intake import object_in, uuid_text
+from api.runs.registry import Assistant as Known
+from api.runs.registry import Compiled
+from api.schemas.assistants import (
+    Assistant,
+    AssistantCount,
+    AssistantSchemas,
+    AssistantSearch,
+    DrawnGraph,
+    GraphQuery,
+    GraphSchemas,
+    SubgraphsQuery,
+)
 from store.errors import NotFound
 
 
-async def _found(request: Request) -> tuple[Engine, Assistant]:
+async def _found(request: Request) -> tuple[Engine, Known]:
     engine, _ = await arrive(request)
     key: str = request.path_params["assistant_id"]
     try:
@@ -24,10 +35,10 @@ async def _found(request: Request) -> tuple[Engine, Assistant]:
         raise
 
 
-async def _matching(request: Request) -> tuple[Engine, list[Assistant], dict[str, Any]]:
+async def _matching(request: Request) -> tuple[Engine, list[Known], dict[str, Any]]:
     engine, _ = await arrive(request)
     body = await body_of(request)
-    metadata = cast("dict[str, Any]", body.get("metadata") or {})
+    metadata = object_in(body, "metadata")
     graph_id, name = body.get("graph_id"), body.get("name")
     found = [
         assistant
@@ -68,7 +79,7 @@ async def graph(request: Request) -> Response:
     """Return nodes and edges, with `xray` those of subgraphs too."""
     engine, assistant = await _found(request)
     xray = request.query_params.get("xray", "")
-    depth: int | bool = int(xray) if xray.isdigit() and int(xray) > 0 else xray.lower() == "true"
+    depth: int | bool = position_in(xray) or xray.lower() == "true"
     drawn = engine.registry.graph(assistant.graph_id).get_graph(xray=depth)
     return json_response(drawn.to_json())
 
@@ -114,12 +125,27 @@ def _state_schema(compiled: Compiled) -> dict[str, Any]:
 
 
 routes = [
-    Route("/assistants/search", search, methods=["POST"]),
-    Route("/assistants/count", count, methods=["POST"]),
-    Route("/assistants/{assistant_id}", get, methods=["GET"]),
-    Route("/assistants/{assistant_id}/graph", graph, methods=["GET"]),
-    Route("/assistants/{assistant_id}/schemas", schemas, methods=["GET"]),
-    Route("/assistants/{assistant_id}/subgraphs", subgraphs, methods=["GET"]),
-    Route("/assistants/{assistant_id}/subgraphs/{namespace:path}", subgraphs, methods=["GET"]),
-    Route("/assistants/{assistant_id}/versions", versions, methods=["POST"]),
+    Operation(
+        "POST", "/assistants/search", search, body=AssistantSearch, answer=list[Assistant], answer_headers=PAGINATION
+    ),
+    Operation("POST", "/assistants/count", count, body=AssistantCount, answer=int),
+    Operation("GET", "/assistants/{assistant_id}", get, answer=Assistant),
+    Operation("GET", "/assistants/{assistant_id}/graph", graph, query=GraphQuery, answer=DrawnGraph),
+    Operation("GET", "/assistants/{assistant_id}/schemas", schemas, answer=AssistantSchemas),
+    Operation(
+        "GET",
+        "/assistants/{assistant_id}/subgraphs",
+        subgraphs,
+        query=SubgraphsQuery,
+        answer=dict[str, GraphSchemas],
+    ),
+    Operation(
+        "GET",
+        "/assistants/{assistant_id}/subgraphs/{namespace:path}",
+        subgraphs,
+        query=SubgraphsQuery,
+        answer=dict[str, GraphSchemas],
+        summary="Return the schemas of the nested graphs under a namespace",
+    ),
+    Operation("POST", "/assistants/{assistant_id}/versions", versions, answer=list[Assistant]),
 ]

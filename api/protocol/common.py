@@ -55,6 +55,12 @@ def listed(request: Request, *names: str) -> list[str]:
     return [item for name in names for item in many(request.query_params.getlist(name))]
 
 
+def position_in(value: object) -> int | None:
+    """Return the place in a thread's log that an id of ours names, or None for anything else."""
+    text = str(value)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def page_of(values: Mapping[str, Any], *, limit: int = 10) -> tuple[int, int]:
     """Return (limit, offset) of a search; raises Invalid."""
     try:
@@ -64,6 +70,12 @@ def page_of(values: Mapping[str, Any], *, limit: int = 10) -> tuple[int, int]:
     if not 1 <= size <= 1000 or not 0 <= offset < 2**31:
         raise Invalid("'limit' must be between 1 and 1000, 'offset' 0 or more.")
     return size, offset
+
+
+PAGINATION = {
+    "X-Pagination-Total": "How many there are.",
+    "X-Pagination-Next": "The offset of the next page, while there is one.",
+}
 
 
 def paged(items: list[Any], total: int, offset: int) -> Response:

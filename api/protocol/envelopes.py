@@ -7,12 +7,20 @@ from typing import Any
 
 import orjson
 
+from api.protocol.operation import Stream
 from api.runs.intake import many
 from api.runs.wire import dumps, is_list, is_object
+from api.schemas.runs import Envelope
 from api.streaming import event, joined
 from store.errors import Invalid
 from store.frames import Frame
 
+ENVELOPES = Stream(
+    'event: lifecycle\r\ndata: {"type":"event","event_id":"1","seq":1,"method":"lifecycle","params":{"namespace":[],'
+    '"timestamp":1795377600000,"data":{"event":"running"}}}\r\nid: 1\r\n\r\n',
+    Envelope,
+)
+"""What a stream of the second protocol looks like: an envelope for every chunk, named by its channel."""
 CHANNELS = frozenset({"values", "updates", "checkpoints", "messages", "tools", "custom", "lifecycle", "input", "tasks"})
 _FROM_V1 = frozenset({"values", "updates", "custom"})
 

@@ -4,9 +4,10 @@ from importlib.metadata import version
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from api.protocol.common import json_response
+from api.protocol.operation import Operation
+from api.schemas.assistants import Info, Ok
 
 PROTOCOL_VERSION = "0.16.7"
 """The LangGraph Server whose protocol this is; Studio refuses servers that look old."""
@@ -30,4 +31,7 @@ async def ok(_: Request) -> Response:
     return json_response({"ok": True})
 
 
-routes = [Route("/info", info, methods=["GET"]), Route("/ok", ok, methods=["GET"])]
+routes = [
+    Operation("GET", "/info", info, answer=Info, public=True),
+    Operation("GET", "/ok", ok, answer=Ok, public=True),
+]

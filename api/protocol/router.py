@@ -1,8 +1,19 @@
-"""All routes of the protocol, as plain ASGI routes: LangGraph documents them, and FastAPI's layers cost per call."""
+"""All routes of the protocol, by the tag under which the OpenAPI document lists them."""
+
+from collections.abc import Mapping, Sequence
 
 from fastapi import APIRouter
 
 from api.protocol import assistants, info, runs, state, threads, v2
+from api.protocol.operation import Operation
+
+OPERATIONS: Mapping[str, Sequence[Operation]] = {
+    "assistants": assistants.routes,
+    "threads": [*threads.routes, *state.routes],
+    "runs": runs.routes,
+    "commands and events": v2.routes,
+    "server": info.routes,
+}
 
 router = APIRouter()
-router.routes.extend([*info.routes, *assistants.routes, *threads.routes, *state.routes, *runs.routes, *v2.routes])
+router.routes.extend(operation for operations in OPERATIONS.values() for operation in operations)

@@ -1,20 +1,33 @@
 """Runs: start, stream, wait, join, cancel."""
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from api.bodies import decode
 from api.errors import request_id_of
-from api.protocol.common import arrive, body_of, empty, json_response, listed, page_of, run_of, thread_of
+from api.protocol.common import arrive, body_of, empty, json_response, listed, page_of, position_in, run_of, thread_of
+from api.protocol.operation import Operation
 from api.protocol.shapes import run_json
-from api.protocol.streams import as_v1, run_events, wanted_events
+from api.protocol.streams import EVENTS, as_v1, run_events, wanted_events
 from api.runs.engine import Engine, Started
-from api.runs.intake import modes_of, uuid_text
+from api.runs.intake import list_in, modes_of, uuid_text
 from api.runs.wire import dumps, is_list, is_object
+from api.schemas.runs import (
+    CancelManyQuery,
+    CancelQuery,
+    JoinQuery,
+    RejoinQuery,
+    RunBatch,
+    RunCreate,
+    RunsCancel,
+    RunsQuery,
+)
+from api.schemas.runs import Run as Seen
+from api.schemas.wire import Free
 from api.streaming import EventStream, WaitingJson
 from store import frames, runs, threads
 from store.errors import Invalid, NotFound
@@ -143,8 +156,8 @@ async def rejoin(request: Request) -> ASGIApp:
 
 async def _position(engine: Engine, caller: Principal, run: Run, last: str | None) -> int:
     """Where to begin: after the given id; at the run's first frame for -1; without an id at what comes next."""
-    if last is not None and last.isdigit():
-        return int(last)
+    if (place := position_in(last)) is not None:
+        return place
     async with engine.database.transaction(caller) as tx:
         if last in ("-1", "-"):
             first = await frames.first_of_run(tx, run.thread_id, run.run_id)
@@ -185,17 +198,21 @@ async def _result(engine: Engine, caller: Principal, run: Run, after: int) -> st
     return dumps((await graph.aget_state(config)).values)
 
 
+def _action(request: Request) -> str:
+    action = request.query_params.get("action", "interrupt")
+    if action not in ("interrupt", "rollback"):
+        raise Invalid("'action' must be interrupt or rollback.")
+    return action
+
+
 async def cancel(request: Request) -> ASGIApp:
     """Stop a run. Asking twice is the same as asking once; nothing left to stop is a 404."""
     engine, caller, run = await _known(request)
-    query = request.query_params
-    action = query.get("action", "interrupt")
-    if action not in ("interrupt", "rollback"):
-        raise Invalid("'action' must be interrupt or rollback.")
+    action = _action(request)
     after = await _position(engine, caller, run, None)
     if not await engine.cancel(caller, run.run_id, action):
         raise NotFound(f"Run {run.run_id} is not running; there is nothing to cancel")
-    if query.get("wait", "") not in ("1", "true"):
+    if request.query_params.get("wait", "") not in ("1", "true"):
         return empty(202)
 
     async def ended() -> str:
@@ -210,16 +227,16 @@ async def cancel_many(request: Request) -> Response:
     """Stop several runs: those named, or all of a status."""
     engine, caller = await arrive(request)
     body = await body_of(request)
-    action = str(request.query_params.get("action", "interrupt"))
+    action, named = _action(request), list_in(body, "run_ids")
     async with engine.database.transaction(caller) as tx:
-        if body.get("run_ids"):
-            found = [await runs.get(tx, uuid_text(run_id, "run")) for run_id in body["run_ids"]]
+        if named:
+            found = [await runs.get(tx, uuid_text(run_id, "run")) for run_id in named]
         elif body.get("thread_id"):
             found = await runs.unfinished(tx, uuid_text(body["thread_id"], "thread"))
         else:
             found = await runs.unfinished_of_caller(tx)
     for run in found:
-        await engine.cancel(caller, run.run_id, "rollback" if action == "rollback" else "interrupt")
+        await engine.cancel(caller, run.run_id, action)
     return empty()
 
 
@@ -227,29 +244,105 @@ async def batch(request: Request) -> Response:
     """Start several stateless runs."""
     engine, caller = await arrive(request)
     payload = decode(await request.body() or b"[]")
-    if not is_list(payload) or len(payload) > 100:
+    bodies = [item for item in payload if is_object(item)] if is_list(payload) else []
+    if not is_list(payload) or len(bodies) < len(payload) or len(bodies) > 100:
         raise Invalid("The body must be a list of up to 100 runs.")
-    bodies = [item for item in payload if is_object(item)]
     started = [await engine.start_run(caller, body, None) for body in bodies]
     return json_response([run_json(one.run) for one in started])
 
 
+_LAST = {"Last-Event-ID": "The id of the last event you have; `-1` for the whole run, nothing for what comes next."}
+_STREAMED = {"Location": "Where to rejoin the stream.", "Content-Location": "The run."}
+_AWAITED = {"Location": "Where to wait again.", "Content-Location": "The run."}
+_ALONE = ", without a thread"
+
 routes = [
-    Route("/runs/stream", stream, methods=["POST"]),
-    Route("/runs/wait", wait, methods=["POST"]),
-    Route("/runs/batch", batch, methods=["POST"]),
-    Route("/runs/cancel", cancel_many, methods=["POST"]),
-    Route("/runs", create, methods=["POST"]),
-    Route("/runs/{run_id}", get, methods=["GET"]),
-    Route("/runs/{run_id}/stream", rejoin, methods=["GET"]),
-    Route("/runs/{run_id}/join", join, methods=["GET"]),
-    Route("/threads/{thread_id}/runs/stream", stream, methods=["POST"]),
-    Route("/threads/{thread_id}/runs/wait", wait, methods=["POST"]),
-    Route("/threads/{thread_id}/runs", create, methods=["POST"]),
-    Route("/threads/{thread_id}/runs", list_runs, methods=["GET"]),
-    Route("/threads/{thread_id}/runs/{run_id}", get, methods=["GET"]),
-    Route("/threads/{thread_id}/runs/{run_id}", delete, methods=["DELETE"]),
-    Route("/threads/{thread_id}/runs/{run_id}/stream", rejoin, methods=["GET"]),
-    Route("/threads/{thread_id}/runs/{run_id}/join", join, methods=["GET"]),
-    Route("/threads/{thread_id}/runs/{run_id}/cancel", cancel, methods=["POST"]),
+    Operation(
+        "POST",
+        "/runs/stream",
+        stream,
+        body=RunCreate,
+        answer=EVENTS,
+        answer_headers=_STREAMED,
+        also=(404, 409),
+        summary="Start a run and stream what it says" + _ALONE,
+    ),
+    Operation(
+        "POST",
+        "/runs/wait",
+        wait,
+        body=RunCreate,
+        answer=Any,
+        answer_headers=_AWAITED,
+        also=(404, 409),
+        summary="Start a run and answer with its final values" + _ALONE,
+    ),
+    Operation("POST", "/runs/batch", batch, body=RunBatch, answer=list[Seen], also=(404,)),
+    Operation("POST", "/runs/cancel", cancel_many, body=RunsCancel, query=CancelManyQuery, also=(404,)),
+    Operation(
+        "POST",
+        "/runs",
+        create,
+        body=RunCreate,
+        answer=Seen,
+        also=(404, 409),
+        summary="Start a run in the background" + _ALONE,
+    ),
+    Operation("GET", "/runs/{run_id}", get, answer=Seen),
+    Operation(
+        "GET",
+        "/runs/{run_id}/stream",
+        rejoin,
+        query=RejoinQuery,
+        headers=_LAST,
+        answer=EVENTS,
+        answer_headers=_STREAMED,
+    ),
+    Operation("GET", "/runs/{run_id}/join", join, query=JoinQuery, answer=Any, answer_headers=_AWAITED),
+    Operation(
+        "POST",
+        "/threads/{thread_id}/runs/stream",
+        stream,
+        body=RunCreate,
+        answer=EVENTS,
+        answer_headers=_STREAMED,
+        also=(409,),
+    ),
+    Operation(
+        "POST",
+        "/threads/{thread_id}/runs/wait",
+        wait,
+        body=RunCreate,
+        answer=Any,
+        answer_headers=_AWAITED,
+        also=(409,),
+    ),
+    Operation("POST", "/threads/{thread_id}/runs", create, body=RunCreate, answer=Seen, also=(409,)),
+    Operation("GET", "/threads/{thread_id}/runs", list_runs, query=RunsQuery, answer=list[Seen | Free]),
+    Operation("GET", "/threads/{thread_id}/runs/{run_id}", get, answer=Seen),
+    Operation("DELETE", "/threads/{thread_id}/runs/{run_id}", delete),
+    Operation(
+        "GET",
+        "/threads/{thread_id}/runs/{run_id}/stream",
+        rejoin,
+        query=RejoinQuery,
+        headers=_LAST,
+        answer=EVENTS,
+        answer_headers=_STREAMED,
+    ),
+    Operation(
+        "GET",
+        "/threads/{thread_id}/runs/{run_id}/join",
+        join,
+        query=JoinQuery,
+        answer=Any,
+        answer_headers=_AWAITED,
+    ),
+    Operation(
+        "POST",
+        "/threads/{thread_id}/runs/{run_id}/cancel",
+        cancel,
+        query=CancelQuery,
+        answers={200: dict[str, None], 202: None},
+    ),
 ]

@@ -6,15 +6,26 @@ from typing import Any, cast
 from langgraph.errors import EmptyInputError, InvalidUpdateError
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from api.errors import Problem
 from api.protocol.common import arrive, body_of, json_response, listed, thread_of
+from api.protocol.operation import Operation
 from api.protocol.shapes import checkpoint_json, state_json
 from api.runs.engine import BUSY, Engine
-from api.runs.intake import checkpoint_of
+from api.runs.intake import checkpoint_of, object_in
 from api.runs.registry import thread_config
 from api.runs.wire import is_object
+from api.schemas.threads import (
+    HistoryQuery,
+    HistorySearch,
+    LatestStateQuery,
+    StateAt,
+    StateQuery,
+    StateUpdate,
+    StateUpdated,
+    ThreadState,
+)
+from api.schemas.wire import Free
 from graphs.saver import checkpointer
 from store import runs, threads
 from store.errors import Conflict, Invalid
@@ -151,7 +162,7 @@ async def history(request: Request) -> Response:
     before = _before(asked.get("before"))
     states = graph.aget_state_history(
         thread_config(saver, thread.thread_id, named if is_object(named) else None),
-        filter=cast("dict[str, Any] | None", asked.get("metadata") or None),
+        filter=object_in(asked, "metadata") or None,
         before=None if before is None else thread_config(saver, thread.thread_id, {"checkpoint_id": before}),
         limit=limit,
     )
@@ -163,13 +174,30 @@ def _before(value: object) -> str | None:
     if is_object(value):
         inner: object = value.get("configurable")
         value = inner.get("checkpoint_id") if is_object(inner) else value.get("checkpoint_id")
-    return str(value) if value else None
+    if value is not None and not isinstance(value, str):
+        raise Invalid("'before' must be a checkpoint or its id.")
+    return value or None
 
 
 routes = [
-    Route("/threads/{thread_id}/state", get, methods=["GET"]),
-    Route("/threads/{thread_id}/state", update, methods=["POST"]),
-    Route("/threads/{thread_id}/state/checkpoint", at_checkpoint, methods=["POST"]),
-    Route("/threads/{thread_id}/state/{checkpoint_id}", get, methods=["GET"]),
-    Route("/threads/{thread_id}/history", history, methods=["GET", "POST"]),
+    Operation(
+        "GET",
+        "/threads/{thread_id}/state",
+        get,
+        query=LatestStateQuery,
+        answer=ThreadState | Free,
+        summary="Return the latest state",
+    ),
+    Operation("POST", "/threads/{thread_id}/state", update, body=StateUpdate, answer=StateUpdated, also=(409,)),
+    Operation("POST", "/threads/{thread_id}/state/checkpoint", at_checkpoint, body=StateAt, answer=ThreadState),
+    Operation(
+        "GET",
+        "/threads/{thread_id}/state/{checkpoint_id}",
+        get,
+        query=StateQuery,
+        answer=ThreadState | Free,
+        summary="Return the state at a checkpoint",
+    ),
+    Operation("GET", "/threads/{thread_id}/history", history, query=HistoryQuery, answer=list[ThreadState]),
+    Operation("POST", "/threads/{thread_id}/history", history, body=HistorySearch, answer=list[ThreadState]),
 ]

@@ -7,11 +7,18 @@ from typing import Any
 
 import orjson
 
+from api.protocol.operation import Stream
 from api.runs.cursor import Cursor
 from api.runs.wire import dumps
 from api.streaming import event, joined
 from store.frames import Frame
 
+EVENTS = Stream(
+    'event: metadata\r\ndata: {"run_id":"0197a5a2-7c05-7abc-8000-1234567890ab","attempt":1}\r\nid: 1\r\n\r\n'
+    'event: values\r\ndata: {"objective":"Learn to bake bread"}\r\nid: 2\r\n\r\n'
+    'event: end\r\ndata: {"status":"success"}\r\nid: 3\r\n\r\n'
+)
+"""What a stream of the first protocol looks like: an event for every chunk, named by its stream mode."""
 _ALWAYS = frozenset({"metadata", "error", "end"})
 _SAME_IN_V1 = frozenset({"values", "updates", "custom", "tasks"})
 _EVENTS_OF = {

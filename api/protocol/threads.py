@@ -2,14 +2,14 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from api.protocol.common import (
+    PAGINATION,
     arrive,
     body_of,
     empty,
@@ -17,15 +17,20 @@ from api.protocol.common import (
     listed,
     page_of,
     paged,
+    position_in,
     thread_of,
     wants_nothing_back,
 )
+from api.protocol.operation import Operation
 from api.protocol.shapes import thread_json
-from api.protocol.streams import as_v1, sent
+from api.protocol.streams import EVENTS, as_v1, sent
 from api.protocol.thread_log import frames_of
 from api.runs.engine import Engine
-from api.runs.intake import uuid_text
+from api.runs.intake import list_in, many, object_in, uuid_text
 from api.runs.wire import plain
+from api.schemas.threads import Thread as Seen
+from api.schemas.threads import ThreadCount, ThreadCreate, ThreadPatch, ThreadSearch, WatchQuery
+from api.schemas.wire import Free
 from api.streaming import EventStream, event, joined
 from store import frames, runs, threads
 from store.errors import Invalid, NotFound
@@ -54,7 +59,7 @@ async def create(request: Request) -> Response:
     engine, caller = await arrive(request)
     body = await body_of(request)
     thread_id = uuid_text(body["thread_id"], "thread") if body.get("thread_id") else str(new_id())
-    metadata = _metadata(body)
+    metadata = object_in(body, "metadata")
     graph_id = body.get("graph_id")
     if graph_id is not None:
         assistant = engine.registry.assistant(str(graph_id))
@@ -67,22 +72,15 @@ async def create(request: Request) -> Response:
     return json_response(thread_json(thread))
 
 
-def _metadata(body: dict[str, Any]) -> dict[str, Any]:
-    metadata: object = body.get("metadata") or {}
-    if not isinstance(metadata, dict):
-        raise Invalid("'metadata' must be an object.")
-    return cast("dict[str, Any]", metadata)
-
-
 def _filter(body: dict[str, Any]) -> ThreadFilter:
-    ids: object = body.get("ids")
+    ids = list_in(body, "ids")
     try:
         status = ThreadStatus(body["status"]) if body.get("status") else None
     except ValueError:
         raise Invalid(f"'status' must be one of: {', '.join(ThreadStatus)}.") from None
     return ThreadFilter(
-        ids=[uuid_text(item, "thread") for item in cast("list[object]", ids)] if isinstance(ids, list) else None,
-        metadata=_metadata(body) or None,
+        ids=None if ids is None else [uuid_text(item, "thread") for item in ids],
+        metadata=object_in(body, "metadata") or None,
         status=status,
     )
 
@@ -99,7 +97,7 @@ async def search(request: Request) -> Response:
         page = await threads.search(
             tx, _filter(body), limit=limit, offset=offset, sort_by=sort_by, descending=body.get("sort_order") != "asc"
         )
-    select = [str(name) for name in cast("list[object]", body.get("select") or [])]
+    select = many(body.get("select"))
     shown: list[dict[str, Any]] = []
     for thread in page.items:
         values = await _values(engine, caller, thread) if not select or "values" in select else None
@@ -129,7 +127,7 @@ async def patch(request: Request) -> Response:
     engine, caller = await arrive(request)
     body = await body_of(request)
     async with engine.database.transaction(caller) as tx:
-        thread = await threads.add_metadata(tx, thread_of(request), _metadata(body))
+        thread = await threads.add_metadata(tx, thread_of(request), object_in(body, "metadata"))
     if wants_nothing_back(request):
         return empty()
     return json_response(thread_json(thread, await _values(engine, caller, thread)))
@@ -173,8 +171,8 @@ async def watch(request: Request) -> ASGIApp:
         after = newest
     elif last in ("-", "-1"):
         after = 0
-    elif last.isdigit():
-        after = int(last)
+    elif (place := position_in(last)) is not None:
+        after = place
     else:
         raise Invalid("Last-Event-ID must be an id this stream has sent, or '-' for everything.")
     return EventStream(
@@ -202,12 +200,28 @@ async def _thread_events(frames: AsyncGenerator[list[Frame]], modes: frozenset[s
 
 
 routes = [
-    Route("/threads", create, methods=["POST"]),
-    Route("/threads/search", search, methods=["POST"]),
-    Route("/threads/count", count, methods=["POST"]),
-    Route("/threads/{thread_id}", get, methods=["GET"]),
-    Route("/threads/{thread_id}", patch, methods=["PATCH"]),
-    Route("/threads/{thread_id}", delete, methods=["DELETE"]),
-    Route("/threads/{thread_id}/copy", copy, methods=["POST"]),
-    Route("/threads/{thread_id}/stream", watch, methods=["GET"]),
+    Operation("POST", "/threads", create, body=ThreadCreate, answer=Seen, also=(404, 409)),
+    Operation(
+        "POST", "/threads/search", search, body=ThreadSearch, answer=list[Seen | Free], answer_headers=PAGINATION
+    ),
+    Operation("POST", "/threads/count", count, body=ThreadCount, answer=int),
+    Operation("GET", "/threads/{thread_id}", get, answer=Seen),
+    Operation(
+        "PATCH",
+        "/threads/{thread_id}",
+        patch,
+        body=ThreadPatch,
+        headers={"Prefer": "`return=minimal` for an answer without a body."},
+        answers={200: Seen, 204: None},
+    ),
+    Operation("DELETE", "/threads/{thread_id}", delete),
+    Operation("POST", "/threads/{thread_id}/copy", copy, answer=Seen),
+    Operation(
+        "GET",
+        "/threads/{thread_id}/stream",
+        watch,
+        query=WatchQuery,
+        headers={"Last-Event-ID": "The id of the last event you have; `-` for everything that is kept."},
+        answer=EVENTS,
+    ),
 ]

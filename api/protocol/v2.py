@@ -4,16 +4,17 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from api.errors import Problem, request_id_of
-from api.protocol.common import arrive, body_of, json_response, thread_of
-from api.protocol.envelopes import filter_of, thread_events
+from api.protocol.common import arrive, body_of, json_response, position_in, thread_of
+from api.protocol.envelopes import ENVELOPES, filter_of, thread_events
+from api.protocol.operation import Operation
 from api.protocol.thread_log import frames_of, own_or_new
 from api.runs.engine import ANSWERED
 from api.runs.intake import checkpoint_of
 from api.runs.wire import is_list, is_object
+from api.schemas.runs import Command, CommandDone, CommandFailed, EventFilter
 from api.streaming import EventStream
 from store.errors import Conflict, Invalid, StoreError, Unavailable
 from store.threads import Thread
@@ -113,14 +114,28 @@ async def events(request: Request) -> ASGIApp:
     except Invalid as error:
         raise Problem(400, "bad_filter", str(error)) from error
     since = body.get("since") or body.get("since_event_id") or request.headers.get("last-event-id") or 0
-    after = int(since) if str(since).isdigit() else 0
     await own_or_new(engine, caller, thread_id)
     return EventStream(
-        thread_events(frames_of(engine, caller, thread_id, after), wanted), life=engine.limits.stream_seconds
+        thread_events(frames_of(engine, caller, thread_id, position_in(since) or 0), wanted),
+        life=engine.limits.stream_seconds,
     )
 
 
 routes = [
-    Route("/threads/{thread_id}/commands", commands, methods=["POST"]),
-    Route("/threads/{thread_id}/stream/events", events, methods=["POST"]),
+    Operation(
+        "POST",
+        "/threads/{thread_id}/commands",
+        commands,
+        body=Command,
+        answer=CommandDone | CommandFailed,
+        also=(409,),
+    ),
+    Operation(
+        "POST",
+        "/threads/{thread_id}/stream/events",
+        events,
+        body=EventFilter,
+        headers={"Last-Event-ID": "The `seq` of the last event you have; `since` in the body says the same."},
+        answer=ENVELOPES,
+    ),
 ]

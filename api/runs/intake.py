@@ -8,7 +8,7 @@ import orjson
 from langgraph.types import Command, Send
 
 from api.runs.produce import STREAM_MODES
-from api.runs.wire import is_object
+from api.runs.wire import is_list, is_object
 from graphs.context import LearnerContext
 from store.errors import Invalid
 from store.principal import Principal
@@ -56,13 +56,22 @@ def modes_of(value: object, *, default: tuple[str, ...] = ("values",)) -> list[s
     return modes
 
 
-def _object(body: Body, key: str) -> dict[str, Any]:
+def object_in(body: Body, key: str) -> dict[str, Any]:
+    """Return a member that is an object, an empty one when it is left out; raises Invalid."""
     value: object = body.get(key)
     if value is None:
         return {}
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise Invalid(f"'{key}' must be an object.")
-    return cast("dict[str, Any]", value)
+    return value
+
+
+def list_in(body: Body, key: str) -> list[object] | None:
+    """Return a member that is a list, None when it is left out; raises Invalid."""
+    value: object = body.get(key)
+    if value is not None and not is_list(value):
+        raise Invalid(f"'{key}' must be a list.")
+    return value
 
 
 def _choice(body: Body, key: str, choices: Sequence[str], default: str) -> str:
@@ -82,8 +91,8 @@ def _nodes(value: object) -> str | list[str] | None:
 
 def checkpoint_of(body: Body) -> dict[str, Any] | None:
     """Return the checkpoint a request names, in any of the places clients put it."""
-    named = _object(body, "checkpoint")
-    configurable = _object(_object(body, "config"), "configurable")
+    named = object_in(body, "checkpoint")
+    configurable = object_in(object_in(body, "config"), "configurable")
     checkpoint_id: object = named.get("checkpoint_id") or body.get("checkpoint_id") or configurable.get("checkpoint_id")
     space: object = named.get("checkpoint_ns") or configurable.get("checkpoint_ns") or ""
     if not checkpoint_id:
@@ -95,14 +104,14 @@ def kwargs_of(body: Body, *, temporary: bool) -> dict[str, Any]:
     """Return what the run needs to be executed by any worker, checked; raises Invalid."""
     if (command := body.get("command")) is not None:
         command_of(command)
-    config = _object(body, "config")
+    config = object_in(body, "config")
     limit: object = config.get("recursion_limit")
     if limit is not None and (not isinstance(limit, int) or not 1 <= limit <= _MAX_RECURSION):
         raise Invalid(f"'recursion_limit' must be a whole number between 1 and {_MAX_RECURSION}.")
     tags: object = config.get("tags") or []
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in cast("list[object]", tags)):
         raise Invalid("'tags' must be a list of strings.")
-    context = {**_object(config, "configurable"), **_object(body, "context")}
+    context = {**object_in(config, "configurable"), **object_in(body, "context")}
     return {
         "input": body.get("input"),
         "command": command,
@@ -124,7 +133,7 @@ def new_run(body: Body, thread_id: str, assistant_id: str, graph_id: str, kwargs
     delay: object = body.get("after_seconds") or 0
     if not isinstance(delay, int | float) or not 0 <= delay <= 30 * 86400:
         raise Invalid("'after_seconds' must be between 0 and 30 days.")
-    metadata = {**_object(_object(body, "config"), "metadata"), **_object(body, "metadata")}
+    metadata = {**object_in(object_in(body, "config"), "metadata"), **object_in(body, "metadata")}
     return NewRun(
         run_id=str(new_id()),
         thread_id=thread_id,

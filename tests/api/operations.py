@@ -8,9 +8,7 @@ from starlette.routing import Route
 
 from api.openapi import operations
 
-PUBLIC_ROUTES = frozenset(
-    {"/", "/page/{name}", "/info", "/ok", "/metrics", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
-)
+PUBLIC_ROUTES = frozenset({"/", "/page/{name}", "/metrics", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
 """Undocumented routes that are meant for everybody; none of them shows anybody's data."""
 
 
@@ -41,13 +39,13 @@ class Operation(NamedTuple):
 
 
 def all_operations(app: FastAPI) -> list[Operation]:
-    """The documented operations, then the raw routes of the wire protocol and the page."""
+    """The documented operations, then the raw routes that are not: the page, the metrics, the document itself."""
     document = app.openapi()
     found = {
         (method, path): _documented(method, path, operation, document)
         for method, path, operation in operations(document)
     }
-    for operation in _raw(app.routes):
+    for operation in served_raw(app.routes):
         found.setdefault((operation.method, operation.path), operation)
     return list(found.values())
 
@@ -65,11 +63,16 @@ def _documented(method: str, path: str, operation: Mapping[str, Any], document: 
     return Operation(method, path, body, form, public, query)
 
 
-def _raw(routes: Any) -> Iterator[Operation]:
+def served_raw(routes: Any) -> Iterator[Operation]:
+    """Yield the operations of plain Starlette routes, which no document of FastAPI's own knows."""
     for route in routes:
         nested = getattr(route, "routes", None) or getattr(getattr(route, "original_router", None), "routes", None)
         if nested:
-            yield from _raw(nested)
+            yield from served_raw(nested)
         elif isinstance(route, Route):
             for method in sorted((route.methods or set()) - {"HEAD", "OPTIONS"}):
-                yield Operation(method.lower(), route.path, {} if method in {"POST", "PUT", "PATCH"} else None)
+                yield Operation(
+                    method.lower(),
+                    route.path.replace(":path}", "}"),
+                    {} if method in {"POST", "PUT", "PATCH"} else None,
+                )

@@ -6,14 +6,16 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import httpx
 import pytest
 import schemathesis
 from fastapi import FastAPI
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from fastapi.openapi.utils import get_openapi
+from hypothesis import HealthCheck, Phase, given, seed
+from hypothesis import settings as experiment
 from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -25,8 +27,13 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.openapi import operations
-from api.services import Services
+from api.runs.engine import Limits
+from api.services import Services, assembled
+from api.settings import Settings
+from graphs.opening import Offline
+from store.database import Database
 from store.principal import Principal
+from tests.api.operations import PUBLIC_ROUTES, served_raw
 from tests.api.serving import served
 
 EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "5"))
@@ -43,6 +50,17 @@ CHECKS = [
 LEFT_OUT = {"/users/{user_id}/deactivate"}
 
 
+RUN: dict[str, Any] = {"assistant_id": "goal_planning", "input": {"objective": "Learn to bake bread"}}
+
+
+@pytest.fixture
+async def services(settings: Settings, database: Database) -> AsyncIterator[Services]:
+    """Services whose streams end before anybody waits for them."""
+    limits = Limits(stream_seconds=0.2)
+    async with assembled(settings, database, offline=Offline.HASH, relaying=False, limits=limits) as opened:
+        yield opened
+
+
 async def _own_things(client: httpx.AsyncClient) -> dict[str, str]:
     """One of everything, so that requests do not only meet 404."""
     user = (await client.post("/users", json={"email": "ari@example.org", "name": "Ari"})).json()
@@ -53,7 +71,16 @@ async def _own_things(client: httpx.AsyncClient) -> dict[str, str]:
     code = {"task_id": task["id"], "file_path": "a.py", "content": "x = 1\n"}
     snapshot = (await client.post("/code-snapshots", json=code)).json()
     event = (await client.get("/events")).json()["items"][0]
+    thread = (await client.post("/threads", json={})).json()
+    run = (await client.post(f"/threads/{thread['thread_id']}/runs", json=RUN)).json()
+    await client.get(f"/threads/{thread['thread_id']}/runs/{run['run_id']}/join", timeout=60)
+    state = (await client.get(f"/threads/{thread['thread_id']}/state")).json()
     return {
+        "assistant_id": "goal_planning",
+        "namespace": "",
+        "thread_id": thread["thread_id"],
+        "run_id": run["run_id"],
+        "checkpoint_id": state["checkpoint_id"],
         "user_id": user["id"],
         "email": user["email"],
         "course_id": course["id"],
@@ -64,6 +91,13 @@ async def _own_things(client: httpx.AsyncClient) -> dict[str, str]:
         "entity_type": "goal",
         "entity_id": goal["id"],
     }
+
+
+def _that_starts(case: Case) -> Case:
+    """Let a generated run name a graph there is, and begin at once."""
+    if isinstance(case.body, dict):
+        case.body = {**case.body, "assistant_id": RUN["assistant_id"], "after_seconds": 0}
+    return case
 
 
 def _attack(url: str, headers: Mapping[str, str], own: Mapping[str, str]) -> int:
@@ -81,9 +115,11 @@ def _attack(url: str, headers: Mapping[str, str], own: Mapping[str, str]) -> int
             cases.append(operation.as_strategy(bad))
         if names:
             cases.append(operation.as_strategy(good, path_parameters={name: own[name] for name in names}))
+        if operation.path.endswith(("/runs", "/runs/stream", "/runs/wait")) and operation.body:
+            cases.append(cases[-1].map(_that_starts))
 
         @seed(SEED)
-        @settings(
+        @experiment(
             max_examples=EXAMPLES * len(cases),
             deadline=None,
             database=None,
@@ -100,6 +136,8 @@ def _attack(url: str, headers: Mapping[str, str], own: Mapping[str, str]) -> int
     return asked
 
 
+# The service runs beside the experiment, in the same process, and uses `random` for its own purposes.
+@pytest.mark.filterwarnings("ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning")
 @pytest.mark.timeout(900)
 async def test_every_answer_is_documented(app: FastAPI, services: Services, admin: Principal) -> None:
     headers = {"Authorization": f"Bearer {services.tokens.issue(admin).access_token}"}
@@ -126,6 +164,18 @@ async def test_every_body_and_every_problem_has_an_example(app: FastAPI) -> None
         if "summary" not in operation:
             bare.append(f"{method} {path}: summary")
     assert bare == []
+
+
+async def test_what_is_served_is_listed_and_what_is_listed_is_served(app: FastAPI) -> None:
+    listed = {(method, path) for method, path, _ in operations(app.openapi())}
+    of_fastapi = {(method, path) for method, path, _ in operations({"paths": _known_to_fastapi(app)})}
+    raw = {(each.method, each.path) for each in served_raw(app.routes) if each.path not in PUBLIC_ROUTES}
+    assert len(raw) > 45
+    assert listed == raw | of_fastapi
+
+
+def _known_to_fastapi(app: FastAPI) -> dict[str, Any]:
+    return get_openapi(title="", version="", routes=app.routes)["paths"]
 
 
 async def test_the_mission_endpoints_are_all_there(app: FastAPI) -> None:
