@@ -12,6 +12,7 @@ from api.limits import RateLimited
 from api.metrics import Measured, keep_measuring
 from api.middleware import EXPOSED_HEADERS, FrontDoor, Limits
 from api.openapi import describe
+from api.origins import LOCAL_ORIGIN, STUDIO_ORIGINS
 from api.protocol.operation import described
 from api.protocol.router import OPERATIONS
 from api.routes import routers
@@ -21,8 +22,6 @@ from api.settings import Settings
 from store.ending import end
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-STUDIO_ORIGINS = ("https://smith.langchain.com", "https://agentchat.vercel.app")
-LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?|vscode-webview://[\w-]+"
 
 
 def create_app(settings: Settings, *, services: Services | None = None) -> FastAPI:

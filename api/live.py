@@ -1,7 +1,6 @@
 """One live connection: it answers frames, sends events as they happen, and ends when its token does."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from typing import Any, cast
@@ -12,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.websockets import WebSocket
 
+from api.allowance import Allowance
 from api.bodies import decode
 from api.errors import Problem, as_problem
 from api.schemas.goals import GoalUpdate
@@ -29,8 +29,6 @@ TOKEN_SECONDS = 15.0
 SEND_SECONDS = 15.0
 """A client that takes nothing for this long is dropped; it resumes where it stopped."""
 MAX_FRAME_CHARS = 64 * 1024
-FRAMES_PER_SECOND = 20
-BURST = 40
 VERSION = 1
 
 Frame = dict[str, Any]
@@ -61,7 +59,7 @@ class LiveSession:
         self._after: int | None = None
         self._rewound = asyncio.Event()
         self._sending = asyncio.Lock()
-        self._allowance, self._counted = float(BURST), time.monotonic()
+        self._allowance = Allowance()
 
     async def welcome(self) -> None:
         """Tell the client that it may begin."""
@@ -73,7 +71,7 @@ class LiveSession:
             text = await self.socket.receive_text()
             ref: object = None
             try:
-                self._count()
+                self._allowance.take()
                 frame = decoded(text)
                 ref = frame.get("ref")
                 answer = await self._answer(frame)
@@ -160,14 +158,6 @@ class LiveSession:
 
     def _origin(self) -> Origin:
         return Origin(correlation_id=new_id(), channel="ws")
-
-    def _count(self) -> None:
-        now = time.monotonic()
-        self._allowance = min(BURST, self._allowance + (now - self._counted) * FRAMES_PER_SECOND)
-        self._counted = now
-        if self._allowance < 1:
-            raise Problem(429, "too_many_requests", f"Send at most {FRAMES_PER_SECOND} frames a second.")
-        self._allowance -= 1
 
     async def _send(self, frame: Mapping[str, Any]) -> None:
         text = orjson.dumps(frame, option=orjson.OPT_UTC_Z).decode()

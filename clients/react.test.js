@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 
 import { JSDOM } from "jsdom";
+import { WebSocket } from "undici";
 
 import { startService, until } from "./service.js";
 
@@ -14,6 +15,7 @@ globalThis.navigator ??= dom.window.navigator;
 
 const { createElement } = await import("react");
 const { createRoot } = await import("react-dom/client");
+const { ProtocolWebSocketTransportAdapter } = await import("@langchain/langgraph-sdk/client");
 const legacy = await import("@langchain/langgraph-sdk/react");
 const modern = await import("@langchain/react");
 
@@ -42,9 +44,19 @@ const options = (assistantId) => ({
   apiKey: service.ada,
 });
 
-for (const [name, hook] of [["langgraph-sdk/react", legacy.useStream], ["@langchain/react", modern.useStream]]) {
+// The hook reads states over HTTP, with its own headers; a browser's WebSocket has none.
+const webSocketFactory = (url) => new WebSocket(url, ["bearer", service.ada]);
+const overSocket = () => ({
+  transport: new ProtocolWebSocketTransportAdapter({ apiUrl: service.url, webSocketFactory }),
+});
+
+for (const [name, hook, more] of [
+  ["langgraph-sdk/react", legacy.useStream, () => ({})],
+  ["@langchain/react", modern.useStream, () => ({})],
+  ["@langchain/react over a WebSocket", modern.useStream, overSocket],
+]) {
   test(`${name}: useStream shows an answer`, async () => {
-    const { seen, unmount } = show(hook, { ...options("echo"), messagesKey: "messages" });
+    const { seen, unmount } = show(hook, { ...options("echo"), ...more(), messagesKey: "messages" });
     await until(() => seen.current !== undefined, "it is rendered");
     seen.current.submit({ messages: [{ type: "human", content: "one two three" }] });
     await until(() => seen.current.messages.length === 2 && !seen.current.isLoading, "the answer is there");
@@ -56,7 +68,7 @@ for (const [name, hook] of [["langgraph-sdk/react", legacy.useStream], ["@langch
   });
 
   test(`${name}: useStream meets a question and answers it`, async () => {
-    const { seen, unmount } = show(hook, options("approval"));
+    const { seen, unmount } = show(hook, { ...options("approval"), ...more() });
     await until(() => seen.current !== undefined, "it is rendered");
     seen.current.submit({ topic: "rust" });
     await until(() => seen.current.interrupt !== undefined && !seen.current.isLoading, "the question is asked");

@@ -4,8 +4,9 @@ import { after, before, describe, test } from "node:test";
 
 import { Client } from "@langchain/langgraph-sdk";
 import { Client as TaggedLatest } from "langgraph-sdk-tagged-latest";
+import { WebSocket } from "undici"; // as browsers have it: no headers
 
-import { startService } from "./service.js";
+import { startService, until } from "./service.js";
 
 let service;
 before(async () => {
@@ -87,4 +88,70 @@ test("the second protocol streams text and state", async () => {
   await stream.close();
   assert.deepEqual(spoken, ["ONE TWO "]);
   assert.equal(output.messages.length, 2);
+});
+
+// The SDK sends no token with a WebSocket; where one is opened there is room for it.
+const overSocket = (assistantId, who = "ada", opened = []) =>
+  new Client({ apiUrl: service.url, apiKey: null }).threads.stream({
+    assistantId,
+    transport: "websocket",
+    webSocketFactory: (url) => {
+      opened.push(new WebSocket(url, ["bearer", service[who]]));
+      return opened.at(-1);
+    },
+  });
+
+test("the second protocol over a WebSocket streams text and state", async () => {
+  const stream = overSocket("echo");
+  const spoken = [];
+  const reading = (async () => {
+    for await (const message of stream.messages) spoken.push(await message.text);
+  })();
+  await stream.run.start({ input: chat("one two") });
+  const output = await stream.output;
+  await reading;
+  await stream.close();
+  assert.deepEqual(spoken, ["ONE TWO "]);
+  assert.equal(output.messages.length, 2);
+});
+
+test("over a WebSocket a question is met and answered, and the tree is told", async () => {
+  const stream = overSocket("approval");
+  await stream.run.start({ input: { topic: "rust" } });
+  await until(() => stream.interrupted, "the question is asked");
+  assert.deepEqual(stream.interrupts[0].payload, { question: "Do rust?" });
+  assert.equal((await stream.agent.getTree()).tree.status, "interrupted");
+  await stream.respondInput({ interrupt_id: stream.interrupts[0].interruptId, namespace: [], response: "yes" });
+  const answered = await stream.subscribe("values");
+  for await (const event of answered) if (event.params.data.log?.at(-1) === "done") break;
+  const state = await connect(Client).threads.getState(stream.threadId);
+  assert.deepEqual(state.values.log, ["proposed rust for ada", "answer yes", "done"]);
+  await stream.close();
+});
+
+test("a dropped WebSocket is opened again and nothing is lost or doubled", async () => {
+  const opened = [];
+  const stream = overSocket("echo", "ada", opened);
+  const heard = [];
+  const subscription = await stream.subscribe({ channels: ["messages", "values", "lifecycle"] });
+  const reading = (async () => {
+    for await (const event of subscription) heard.push(event.seq);
+  })();
+  await stream.run.start({ input: chat("one") });
+  await stream.output;
+  opened.at(-1).close(3000);
+  await until(() => opened.length === 2 && opened[1].readyState === 1, "it is connected again");
+  await stream.run.start({ input: chat("two") });
+  await until(() => heard.length > 0 && stream.ordering.lastSeenSeq > heard.length, "the second run is heard");
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  await stream.close();
+  await reading;
+  assert.equal(new Set(heard).size, heard.length);
+});
+
+test("a WebSocket of nobody ends for good", async () => {
+  const opened = [];
+  const stream = overSocket("echo", "nobody", opened);
+  await assert.rejects(stream.run.start({ input: chat("one") }), /4401/);
+  assert.equal(opened.length, 1);
 });

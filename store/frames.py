@@ -136,6 +136,18 @@ async def last_of_run(tx: Transaction, thread_id: str, run_id: str, event: str) 
     )
 
 
+async def of_kinds(tx: Transaction, thread_id: str, run_id: str, events: Sequence[str]) -> list[Frame]:
+    """Return a run's frames of some kinds, oldest first."""
+    return await tx.fetch_all(
+        """
+        SELECT seq, run_id, event, namespace, data FROM run_frames
+        WHERE thread_id = %s AND run_id = %s AND event = ANY (%s) ORDER BY seq
+        """,
+        (thread_id, run_id, list(events)),
+        row=Frame,
+    )
+
+
 async def note(tx: Transaction, thread_id: str, event: str, data: str, sender: str) -> None:
     """Append a frame that belongs to no run. The thread must be locked and idle, and `tx` the service's."""
     await tx.execute(

@@ -40,7 +40,7 @@ class Filter:
             return False
         space = tuple(frame.namespace.split("|")) if frame.namespace else ()
         return any(
-            space[: len(prefix)] == prefix and (self.depth is None or len(space) - len(prefix) <= self.depth)
+            _is_under(space, prefix) and (self.depth is None or len(space) - len(prefix) <= self.depth)
             for prefix in self.namespaces
         )
 
@@ -51,6 +51,13 @@ class Filter:
         body = orjson.loads(frame.data)
         data = body.get("data") if frame.event == "@custom" else body
         return is_object(data) and data.get("name") in names
+
+
+def _is_under(space: tuple[str, ...], prefix: tuple[str, ...]) -> bool:
+    """Whether a namespace lies under a path; a step of the path may leave out the part that each run makes up."""
+    return len(prefix) <= len(space) and all(
+        given == actual or given == actual.partition(":")[0] for given, actual in zip(prefix, space, strict=False)
+    )
 
 
 def filter_of(body: dict[str, Any]) -> Filter:
@@ -104,15 +111,17 @@ def _ended(ending: dict[str, Any]) -> str:
 
 
 def _shown(batch: Sequence[Frame], wanted: Filter) -> bytes:
-    parts: list[bytes] = []
-    for frame in batch:
-        found = envelope(frame)
-        if found is None or not wanted.takes(found[0], frame):
-            continue
-        method, params = found
-        head = f'{{"type":"event","event_id":"{frame.seq}","seq":{frame.seq},"method":"{method}","params":'
-        parts.append(event(method, f"{head}{params}}}", frame.seq))
-    return joined(parts)
+    return joined(
+        event(found[0], text_of(frame, *found), frame.seq)
+        for frame in batch
+        if (found := envelope(frame)) and wanted.takes(found[0], frame)
+    )
+
+
+def text_of(frame: Frame, method: str, params: str) -> str:
+    """Return the whole envelope of a row as JSON text."""
+    head = f'{{"type":"event","event_id":"{frame.seq}","seq":{frame.seq},"method":"{method}","params":'
+    return f"{head}{params}}}"
 
 
 async def thread_events(frames: AsyncGenerator[list[Frame]], wanted: Filter) -> AsyncGenerator[bytes]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from fastapi import APIRouter
 
-from api.protocol import assistants, info, runs, state, threads, v2
+from api.protocol import assistants, info, runs, socket, state, threads, v2
 from api.protocol.operation import Operation
 
 OPERATIONS: Mapping[str, Sequence[Operation]] = {
@@ -17,3 +17,4 @@ OPERATIONS: Mapping[str, Sequence[Operation]] = {
 
 router = APIRouter()
 router.routes.extend(operation for operations in OPERATIONS.values() for operation in operations)
+router.routes.extend(socket.sockets)  # which OpenAPI has no words for

@@ -22,13 +22,15 @@ async def own_or_new(engine: Engine, caller: Principal, thread_id: str) -> Threa
     try:
         async with engine.database.transaction(caller) as tx:
             return await threads.get(tx, thread_id)
-    except NotFound as unseen:
+    except NotFound:
         try:
             async with engine.database.transaction(SERVICE) as tx:
                 await threads.get(tx, thread_id)
         except NotFound:
             return None
-        raise unseen from None
+    # Somebody has it: the caller, if their first run made it between the two looks.
+    async with engine.database.transaction(caller) as tx:
+        return await threads.get(tx, thread_id)
 
 
 async def frames_of(engine: Engine, caller: Principal, thread_id: str, after: int) -> AsyncGenerator[list[Frame]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +13,7 @@ from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
 from api.app import create_app
+from api.auth.tokens import Tokens
 from api.runs.engine import Engine, Limits, run_executor
 from api.services import open_tokens
 from api.settings import Settings
@@ -28,8 +29,12 @@ class Service:
     url: str
     engine: Engine
     database: Database
-    token: Callable[[Principal], str]
+    tokens: Tokens
     opened: list[LangGraphClient] = field(default_factory=list[LangGraphClient])
+
+    def token(self, principal: Principal) -> str:
+        """What signs somebody in."""
+        return self.tokens.issue(principal).access_token
 
     def client(self, principal: Principal) -> LangGraphClient:
         """The real SDK, signed in as somebody."""
@@ -71,9 +76,7 @@ async def service(database: Database, settings: Settings, graphs: dict[str, Any]
             serving = asyncio.create_task(server.serve(sockets=[listening]), name="uvicorn")
             while not server.started:  # noqa: ASYNC110 - uvicorn offers no event
                 await asyncio.sleep(0.01)
-            running = Service(
-                f"http://127.0.0.1:{port}", engine, database, lambda principal: tokens.issue(principal).access_token
-            )
+            running = Service(f"http://127.0.0.1:{port}", engine, database, tokens)
             yield running
             for client in running.opened:
                 await client.aclose()

@@ -11,6 +11,10 @@ from langgraph_sdk.client import LangGraphClient
 from starlette.routing import Route
 
 from api.protocol.router import router
+from api.protocol.thread_log import own_or_new
+from store import threads
+from store.database import Transaction
+from store.errors import NotFound
 from store.principal import Principal
 from tests.api.protocol.conftest import Service
 
@@ -164,6 +168,22 @@ async def test_waiting_on_an_id_shows_nothing_of_whoever_uses_it_later(
     await ada.threads.create(thread_id=thread_id)
     await ada.runs.wait(thread_id, "approval", input={"topic": "secret plan"})
     assert await listening == []
+
+
+async def test_a_thread_made_between_two_looks_is_not_taken_for_somebody_elses(
+    service: Service, learner: Principal, owned: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get, looks = threads.get, list[str]()
+
+    async def too_early_at_first(tx: Transaction, thread_id: str) -> threads.Thread:
+        looks.append(thread_id)
+        if len(looks) == 1:
+            raise NotFound
+        return await get(tx, thread_id)
+
+    monkeypatch.setattr(threads, "get", too_early_at_first)
+    found = await own_or_new(service.engine, learner, owned["thread_id"])
+    assert found is not None
 
 
 @pytest.mark.parametrize("protocol", [1, 2])
