@@ -98,6 +98,20 @@ async def _history(tx: Transaction, hours: float, limit: int) -> int:
     return len(found)
 
 
+async def shorten(tx: Transaction, thread_id: str) -> bool:
+    """Keep only the latest state of a thread that is locked and idle; False when its past is what that is made of."""
+    spread: bool = await tx.fetch_value(
+        """
+        SELECT EXISTS (
+            SELECT FROM checkpoints WHERE thread_id = %s AND metadata ? 'counters_since_delta_snapshot')
+        """,
+        (thread_id,),
+    )
+    if not spread:
+        await keep_latest(tx, thread_id)
+    return not spread
+
+
 async def keep_latest(tx: Transaction, thread_id: str) -> None:
     """Drop every checkpoint of a thread but the newest of each namespace, and all that only the others needed."""
     await tx.execute(

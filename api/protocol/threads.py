@@ -1,7 +1,7 @@
 """Threads: create, find, change, copy, delete, and watch all their runs."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 from starlette.requests import Request
@@ -29,16 +29,25 @@ from api.runs.engine import Engine
 from api.runs.intake import list_in, many, object_in, uuid_text
 from api.runs.wire import plain
 from api.schemas.threads import Thread as Seen
-from api.schemas.threads import ThreadCount, ThreadCreate, ThreadPatch, ThreadSearch, WatchQuery
+from api.schemas.threads import (
+    ThreadCount,
+    ThreadCreate,
+    ThreadPatch,
+    ThreadSearch,
+    ThreadsPrune,
+    ThreadsPruned,
+    WatchQuery,
+)
 from api.schemas.wire import Free
 from api.streaming import EventStream, event, joined
-from store import frames, runs, threads
+from store import frames, runs, thread_retention, threads
 from store.errors import Invalid, NotFound
 from store.frames import Frame
 from store.principal import Principal
 from store.threads import Thread, ThreadFilter, ThreadStatus
 from store.types import new_id
 
+MOST_PRUNED = 1000
 _SORTABLE = ("thread_id", "status", "created_at", "updated_at")
 _STREAM_MODES = ("run_modes", "lifecycle", "state_update")
 
@@ -136,7 +145,11 @@ async def patch(request: Request) -> Response:
 async def delete(request: Request) -> Response:
     """Delete a thread with everything that belongs to it; a run in progress is stopped."""
     engine, caller = await arrive(request)
-    thread_id = thread_of(request)
+    await _remove(engine, caller, thread_of(request))
+    return empty()
+
+
+async def _remove(engine: Engine, caller: Principal, thread_id: str) -> bool:
     async with engine.database.transaction(caller) as tx:
         await threads.lock(tx, thread_id)
         going = await runs.unfinished(tx, thread_id)
@@ -144,7 +157,33 @@ async def delete(request: Request) -> Response:
     for run in going:
         engine.worker.cancel(run.run_id, "rollback")
     engine.worker.hub.touch(thread_id)
-    return empty()
+    return True
+
+
+async def _shorten(engine: Engine, caller: Principal, thread_id: str) -> bool:
+    async with engine.database.transaction(caller) as tx:
+        await threads.lock(tx, thread_id)
+        return not await runs.unfinished(tx, thread_id) and await thread_retention.shorten(tx, thread_id)
+
+
+async def prune(request: Request) -> Response:
+    """Delete threads, or only their past states, and count them.
+
+    Passed over are ids that are not the caller's and, for `keep_latest`, threads on which a run is going.
+    """
+    engine, caller = await arrive(request)
+    body = await body_of(request)
+    named = [uuid_text(thread_id, "thread") for thread_id in list_in(body, "thread_ids") or []]
+    if len(named) > MOST_PRUNED:
+        raise Invalid(f"'thread_ids' may name {MOST_PRUNED} threads at most.")
+    forget = {"delete": _remove, "keep_latest": _shorten}.get(str(body.get("strategy") or "delete"))
+    if forget is None:
+        raise Invalid("'strategy' must be delete or keep_latest.")
+    count = 0
+    for thread_id in dict.fromkeys(named):
+        with suppress(NotFound):
+            count += await forget(engine, caller, thread_id)
+    return json_response({"pruned_count": count})
 
 
 async def copy(request: Request) -> Response:
@@ -204,6 +243,7 @@ routes = [
     Operation(
         "POST", "/threads/search", search, body=ThreadSearch, answer=list[Seen | Free], answer_headers=PAGINATION
     ),
+    Operation("POST", "/threads/prune", prune, body=ThreadsPrune, answer=ThreadsPruned),
     Operation("POST", "/threads/count", count, body=ThreadCount, answer=int),
     Operation("GET", "/threads/{thread_id}", get, answer=Seen),
     Operation(

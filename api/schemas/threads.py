@@ -52,6 +52,22 @@ class ThreadPatch(Asked):
     metadata: Free | None = None
 
 
+class ThreadsPrune(Asked):
+    """Which threads to forget, and how much of them."""
+
+    model_config = like(thread_ids=["0197a5a2-7c00-7abc-8000-1234567890ab"], strategy="keep_latest")
+
+    thread_ids: Annotated[list[UUID], Field(max_length=1000)]
+    strategy: Literal["delete", "keep_latest"] | None = None
+    """All of them, or all but the latest state."""
+
+
+class ThreadsPruned(Shown):
+    """How many were."""
+
+    pruned_count: int
+
+
 class Thread(Shown):
     """A conversation with a graph."""
 

@@ -49,6 +49,7 @@ RAW_BODIES: Mapping[str, Any] = {
     "/threads/{thread_id}/runs/stream": RUN,
     "/threads/{thread_id}/runs/wait": RUN,
     "/threads/search": {"ids": ["{thread_id}"]},
+    "/threads/prune": {"thread_ids": ["{thread_id}"]},
     # Clients make up the ids they use here, so an unknown one is no error: `protocol/test_foreign.py` asks these.
     "/threads/{thread_id}/commands": {},
     "/threads/{thread_id}/stream/events": {},

@@ -20,8 +20,8 @@ from tests.api.protocol.conftest import Service
 
 OPEN = {"/info", "/ok"}
 WITHOUT_IDS = {
-    "/threads", "/threads/search", "/threads/count", "/runs", "/runs/stream", "/runs/wait", "/runs/batch",
-    "/runs/cancel", "/assistants/search", "/assistants/count",
+    "/threads", "/threads/search", "/threads/count", "/threads/prune", "/runs", "/runs/stream", "/runs/wait",
+    "/runs/batch", "/runs/cancel", "/assistants/search", "/assistants/count",
 }  # fmt: skip
 OPENS_NEW = {"/threads/{thread_id}/stream/events", "/threads/{thread_id}/commands"}
 """Clients use these with ids they have just made up: unknown is no error there, foreign is a 404 like everywhere."""

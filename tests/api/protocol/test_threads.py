@@ -1,6 +1,8 @@
 """Threads and their state: find, read, change, fork, copy, delete, the way every client spells it."""
 
 from typing import Any, cast
+from unittest.mock import ANY
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -9,6 +11,7 @@ from langgraph_sdk.client import LangGraphClient
 
 from store.principal import Principal
 from tests.api.protocol.conftest import Service
+from tests.api.protocol.graphs import Gate
 
 HELLO: dict[str, Any] = {"messages": [{"role": "user", "content": "hello there"}]}
 
@@ -176,6 +179,33 @@ async def test_cors_and_private_network(http: httpx.AsyncClient) -> None:
 @pytest.fixture
 def remote(client: LangGraphClient) -> RemoteGraph:
     return RemoteGraph("approval", client=client)
+
+
+async def test_the_past_of_threads_can_be_forgotten_and_they_go_on(client: LangGraphClient) -> None:
+    done, asking = await new_thread(client), await new_thread(client)
+    await client.runs.wait(done, "steps", input=steps(3))
+    await client.runs.wait(asking, "approval", input={"topic": "rust"})
+    before = await client.threads.get_state(done)
+    pruned = await client.threads.prune([done, asking, str(uuid4())], strategy="keep_latest")
+    assert pruned == {"pruned_count": 2}
+    assert await client.threads.get_state(done) == {**before, "parent_checkpoint": ANY, "parent_checkpoint_id": ANY}
+    assert [len(await client.threads.get_history(thread_id)) for thread_id in (done, asking)] == [1, 1]
+    further = cast("Any", await client.runs.wait(done, "steps", input={"wanted": 5}))
+    assert further["taken"] == [0, 1, 2, 3, 4]
+    answered = cast("Any", await client.runs.wait(asking, "approval", command={"resume": "yes"}))
+    assert answered["log"][-1] == "done"
+
+
+async def test_threads_can_be_deleted_together_by_their_owner(
+    client: LangGraphClient, service: Service, other_learner: Principal, gate: Gate
+) -> None:
+    mine, going = await new_thread(client), await new_thread(client)
+    await client.runs.create(going, "held_steps", input=steps(5))
+    await gate.reached.wait()
+    assert await client.threads.prune([going], strategy="keep_latest") == {"pruned_count": 0}
+    assert await service.client(other_learner).threads.prune([mine, going]) == {"pruned_count": 0}
+    assert await client.threads.prune([mine, mine, going]) == {"pruned_count": 2}
+    assert await client.threads.count() == 0
 
 
 async def test_remote_graph_runs_as_if_it_were_here(remote: RemoteGraph, client: LangGraphClient) -> None:
