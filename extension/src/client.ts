@@ -12,9 +12,22 @@ export class Refused extends Error {
 /** The service did not answer at all. */
 export class Unreachable extends Error {}
 
+/** Nobody is signed in, or no longer. */
+export class SignedOut extends Error {}
+
 export interface Session {
-  /** A usable access token; `renew` asks for a new one because the service refused the last. */
-  token(renew: boolean): Promise<string>;
+  /** An access token other than `refused`, the one the service did not take. Throws `SignedOut`. */
+  token(refused: string | null): Promise<string>;
+}
+
+/** `fetch` whose failures are `Unreachable`, unless it was stopped from here. */
+export async function reach(url: URL, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, init);
+  } catch (error) {
+    if (init.signal?.aborted) throw error;
+    throw new Unreachable(String(error));
+  }
 }
 
 const MODES = ["values", "messages-tuple", "custom"];
@@ -23,6 +36,7 @@ export class Client {
   constructor(
     private readonly base: () => string,
     private readonly session: Session,
+    private readonly locale = "en",
     private readonly pause: (milliseconds: number) => Promise<void> = (time) => new Promise((done) => setTimeout(done, time)),
   ) {}
 
@@ -34,22 +48,19 @@ export class Client {
   }
 
   async send(method: string, path: string, body?: unknown, headers: Record<string, string> = {}, signal?: AbortSignal): Promise<Response> {
-    for (let renewed = false; ; renewed = true) {
-      const token = await this.session.token(renewed);
-      let answer: Response;
-      try {
-        answer = await fetch(new URL(path, this.base()), {
-          method,
-          signal,
-          headers: { Authorization: `Bearer ${token}`, ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
-          body: body === undefined ? undefined : JSON.stringify(body),
-        });
-      } catch (error) {
-        if (signal?.aborted) throw error;
-        throw new Unreachable(String(error));
-      }
+    for (let refused: string | null = null; ; ) {
+      const token = await this.session.token(refused);
+      const answer = await reach(new URL(path, this.base()), {
+        method,
+        signal,
+        headers: { Authorization: `Bearer ${token}`, ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
+        body: body === undefined ? undefined : JSON.stringify(body),
+      });
       if (answer.ok) return answer;
-      if (answer.status === 401 && !renewed) continue;
+      if (answer.status === 401 && refused === null) {
+        refused = token;
+        continue;
+      }
       const problem = (await answer.json().catch(() => null)) as { detail?: string } | null;
       throw new Refused(answer.status, problem?.detail ?? `The service answered ${answer.status}.`);
     }
@@ -63,7 +74,7 @@ export class Client {
 
   /** Start a run on the thread of `place` and follow it; `place` is kept current, so that it can be stored. */
   start(place: Place, what: { input?: unknown; command?: unknown }, signal?: AbortSignal): AsyncGenerator<Frame> {
-    const body = { assistant_id: place.agent, stream_mode: MODES, stream_resumable: true, on_disconnect: "continue", ...what };
+    const body = { assistant_id: place.agent, stream_mode: MODES, stream_resumable: true, on_disconnect: "continue", context: { locale: this.locale }, ...what };
     place.path = null;
     place.last = null;
     return this.follow(place, () => this.send("POST", `/threads/${place.thread}/runs/stream`, body, {}, signal), signal);
@@ -99,12 +110,12 @@ export class Client {
         if (place.path === null || !(await this.alive(place))) return;
       } catch (error) {
         if (signal?.aborted) return;
-        if (error instanceof Refused || place.path === null) throw error;
+        if (error instanceof Refused || error instanceof SignedOut || place.path === null) throw error;
         failures += 1;
         await this.pause(Math.min(8000, 250 * 2 ** failures));
       }
     }
-    throw new Unreachable("The connection was lost. The run goes on; take it up again with /resume.");
+    throw new Unreachable("The connection was lost.");
   }
 
   private async join(place: Place, signal?: AbortSignal): Promise<Response> {

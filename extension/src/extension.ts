@@ -1,32 +1,34 @@
 // Puts the parts together: session, client, chat participant, tree, validation, status bar.
 import * as vscode from "vscode";
-import { Goals } from "./chat.ts";
-import { Client, Unreachable } from "./client.ts";
+import { Goals, say } from "./chat.ts";
+import { Client } from "./client.ts";
+import { guarded, serverUrl } from "./failure.ts";
 import { offerModel } from "./model.ts";
-import type { Decision } from "./protocol.ts";
+import type { Button } from "./protocol.ts";
 import { Sessions } from "./session.ts";
 import { GoalTree } from "./tree.ts";
 import { Validation } from "./validation.ts";
 
-const base = (): string => vscode.workspace.getConfiguration("aiGoals").get<string>("serverUrl", "http://127.0.0.1:8000");
-
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
-  const sessions = new Sessions(context.secrets, base);
-  const client = new Client(base, sessions);
+  const sessions = new Sessions(context.secrets, serverUrl);
+  const client = new Client(serverUrl, sessions, vscode.env.language);
   const status = vscode.window.createStatusBarItem(vscode.StatusBarAlignment.Left);
+  status.name = "AI Goals";
   status.command = "aiGoals.tree.focus";
   const tree = new GoalTree(client, (done, total) => {
     status.text = `$(target) ${vscode.l10n.t("{0} of {1} goals", done, total)}`;
     status.show();
   });
   const validation = new Validation(client, context.workspaceState);
-  const goals = new Goals(client, context.workspaceState, () => validation.handIn());
+  const goals = new Goals(client, context.workspaceState, validation);
   const view = vscode.window.createTreeView("aiGoals.tree", { treeDataProvider: tree, manageCheckboxStateManually: true });
   const participant = vscode.chat.createChatParticipant("ai-goals.goals", goals.handle);
   participant.iconPath = vscode.Uri.joinPath(context.extensionUri, "media", "icon.svg");
 
   const signedIn = async (): Promise<void> => {
-    await vscode.commands.executeCommand("setContext", "aiGoals.signedIn", (await sessions.getSessions()).length > 0);
+    const known = (await sessions.getSessions()).length > 0;
+    if (!known) status.hide();
+    await vscode.commands.executeCommand("setContext", "aiGoals.signedIn", known);
     tree.refresh();
   };
   const command = (name: string, work: (...args: never[]) => unknown): vscode.Disposable =>
@@ -38,23 +40,22 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     sessions.onDidChangeSessions(signedIn),
     view.onDidChangeCheckboxState((event) => tree.tick(event.items)),
     vscode.languages.registerCodeActionsProvider({ scheme: "file" }, validation),
+    vscode.workspace.onDidChangeConfiguration((event) => event.affectsConfiguration("aiGoals.serverUrl") && void signedIn()),
     vscode.workspace.onDidChangeTextDocument(({ document, contentChanges }) => contentChanges.length && validation.forget(document.uri)),
     vscode.workspace.onDidSaveTextDocument((document) => {
       const wanted = vscode.workspace.getConfiguration("aiGoals").get<boolean>("validateOnSave", false);
       if (wanted && validation.hasTask(document.uri)) void guarded(() => validation.check(document));
     }),
     command("aiGoals.signIn", () => sessions.createSession()),
+    command("aiGoals.signOut", () => sessions.removeSession()),
     command("aiGoals.refresh", () => tree.refresh()),
-    command("aiGoals.openPage", () => vscode.env.openExternal(vscode.Uri.parse(base()))),
-    command("aiGoals.decide", (type: Decision["type"]) => goals.decide(type)),
-    command("aiGoals.validateFile", async () => {
-      const document = vscode.window.activeTextEditor?.document;
-      if (!document) throw new Error(vscode.l10n.t("Open the file you want checked first."));
-      await validation.check(document);
-    }),
+    command("aiGoals.openPage", () => vscode.env.openExternal(vscode.Uri.parse(serverUrl()))),
+    command("aiGoals.decide", (button: Button) => goals.decide(button)),
+    command("aiGoals.hint", (snapshot: string, finding: string, title: string) => goals.hint(snapshot, finding, title)),
+    command("aiGoals.validateFile", () => validation.check(validation.document())),
   );
   await signedIn();
-  const model = await offerModel();
+  const model = offerModel();
   if (model) context.subscriptions.push(model);
   if (goals.unfinished) void offerResume();
 }
@@ -62,16 +63,6 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
 async function offerResume(): Promise<void> {
   const show = vscode.l10n.t("Show");
   if ((await vscode.window.showInformationMessage(vscode.l10n.t("An answer was still being written. Show it?"), show)) === show) {
-    await vscode.commands.executeCommand("workbench.action.chat.open", { query: "@goals /resume" });
-  }
-}
-
-async function guarded(work: () => unknown): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    if (error instanceof vscode.CancellationError) return;
-    const message = error instanceof Unreachable ? vscode.l10n.t("The AI Goals service does not answer at {0}.", base()) : String(error instanceof Error ? error.message : error);
-    void vscode.window.showErrorMessage(message);
+    await say("/resume");
   }
 }

@@ -12,6 +12,7 @@ export interface Mark {
   level: Level;
   code: string;
   message: string;
+  identity: string;
 }
 
 const LEVELS: Record<string, Level> = {
@@ -36,6 +37,7 @@ export function marksOf(issues: Issue[], text: string): Mark[] {
       level: LEVELS[issue.severity ?? ""] ?? "warning",
       code: issue.rule_id ?? issue.type ?? "finding",
       message: [issue.title ?? issue.message ?? issue.type ?? "Finding", issue.why].filter(Boolean).join("\n"),
+      identity: issue.identity ?? "",
     };
   });
 }

@@ -1,4 +1,4 @@
-// A model entry of our own. Without any language model VS Code refuses a chat request before a participant is asked,
+// A model entry of our own. Without any default language model VS Code keeps a chat request waiting before a participant is asked,
 // so learners without a model subscription could not use @goals at all. The entry says what it is when chosen directly.
 import * as vscode from "vscode";
 
@@ -7,17 +7,19 @@ const INFO = {
   capabilities: {},
 };
 
-export async function offerModel(): Promise<vscode.Disposable | null> {
+export function offerModel(): vscode.Disposable | null {
   if (typeof vscode.lm?.registerLanguageModelChatProvider !== "function") return null;
   const provider: vscode.LanguageModelChatProvider = {
-    provideLanguageModelChatInformation: () => [INFO],
+    // The default only where there is no other: Copilot's users keep theirs.
+    provideLanguageModelChatInformation: async () => [{ ...INFO, isDefault: (await vscode.lm.selectChatModels({ vendor: "copilot" })).length === 0 }],
     provideLanguageModelChatResponse: async (_model, _messages, _options, progress) => {
       progress.report(new vscode.LanguageModelTextPart("I answer through @goals: try `@goals /plan Learn Rust in six weeks`."));
     },
     provideTokenCount: async (_model, text) => Math.ceil(String(text).length / 4),
   };
   const registered = vscode.lm.registerLanguageModelChatProvider("ai-goals", provider);
-  // Registration is lazy; asking once makes the model count for the very first request.
-  await vscode.lm.selectChatModels({ vendor: "ai-goals" });
+  // Registration is lazy; asking once makes the model count for the very first request. The answer waits until
+  // this extension is activated, so activation must not wait for the answer.
+  void vscode.lm.selectChatModels({ vendor: "ai-goals" });
   return registered;
 }

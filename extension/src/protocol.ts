@@ -31,6 +31,12 @@ export interface Snapshot {
   validation_issues: Issue[];
 }
 
+/** How a validation run ended. */
+export interface Verdict {
+  message?: string;
+  hint?: { words: string; held_back: boolean } | null;
+}
+
 /** One finding of a validation; lines count from 1. */
 export interface Issue {
   type?: string;
@@ -39,6 +45,8 @@ export interface Issue {
   line_start?: number;
   line_end?: number;
   rule_id?: string;
+  /** Names the finding when a hint is asked for. */
+  identity?: string;
   title?: string;
   why?: string;
   message?: string;
@@ -58,7 +66,12 @@ export interface Interrupt {
 export interface ApprovalRequest {
   action_requests: { name: string; args: Record<string, unknown>; description?: string }[];
   review_configs: { action_name: string; allowed_decisions: Decision["type"][] }[];
+  /** Why the last answer was not taken. */
+  error?: string;
 }
+
+/** The decisions that have a button; anything else is said in words. */
+export type Button = "approve" | "edit" | "reject";
 
 export type Decision =
   | { type: "approve" }

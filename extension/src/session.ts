@@ -1,12 +1,14 @@
-// Signing in: a pasted access token (or refresh token) in the editor's secret storage, offered as an authentication session.
+// Signing in with a sign-in link, a password or an access token; the tokens lie in the editor's secret storage.
 import * as vscode from "vscode";
-import type { Session } from "./client.ts";
+import { reach, SignedOut, type Session } from "./client.ts";
 
 const SECRET = "ai-goals.session";
 
 interface Stored {
   access_token: string;
   refresh_token?: string;
+  /** The service they are for; no other ever sees them. */
+  server?: string;
 }
 
 /** Keeps the tokens; VS Code shows it under Accounts. */
@@ -17,10 +19,11 @@ export class Sessions implements Session, vscode.AuthenticationProvider {
 
   constructor(private readonly secrets: vscode.SecretStorage, private readonly base: () => string) {}
 
-  async token(renew: boolean): Promise<string> {
+  async token(refused: string | null): Promise<string> {
     const stored = await this.read();
-    if (!stored) throw new Error(vscode.l10n.t("Sign in to AI Goals first."));
-    if (!renew) return stored.access_token;
+    if (!stored) throw signedOut();
+    // Another request, or another window, may have renewed it meanwhile.
+    if (stored.access_token !== refused) return stored.access_token;
     // Each refresh token works once, so callers that were refused together share one renewal.
     this.renewing ??= this.renew(stored).finally(() => (this.renewing = null));
     return this.renewing;
@@ -31,15 +34,10 @@ export class Sessions implements Session, vscode.AuthenticationProvider {
     return stored ? [sessionOf(stored)] : [];
   }
 
+  /** Ask who it is. A sign-in link also says where the service is. Throws `CancellationError`, or what the service answered. */
   async createSession(): Promise<vscode.AuthenticationSession> {
-    const token = await vscode.window.showInputBox({
-      title: vscode.l10n.t("Paste an access token of the AI Goals service"),
-      prompt: vscode.l10n.t("Run `goals token --user YOU` where the service runs."),
-      password: true,
-      ignoreFocusOut: true,
-    });
-    if (!token?.trim()) throw new Error(vscode.l10n.t("Sign in to AI Goals first."));
-    const stored = { access_token: token.trim() };
+    const given = await ask(vscode.l10n.t("Sign in to AI Goals"), vscode.l10n.t("Paste the sign-in link that the service printed, or write your email address."));
+    const stored = await this.trade(given);
     await this.write(stored);
     const session = sessionOf(stored);
     this.changed.fire({ added: [session], removed: [], changed: [] });
@@ -47,38 +45,80 @@ export class Sessions implements Session, vscode.AuthenticationProvider {
   }
 
   async removeSession(): Promise<void> {
-    const removed = await this.getSessions();
+    const stored = await this.read();
+    if (!stored) return;
     await this.secrets.delete(SECRET);
-    this.changed.fire({ added: [], removed, changed: [] });
+    this.changed.fire({ added: [], removed: [sessionOf(stored)], changed: [] });
+    const { refresh_token: token } = stored;
+    if (token) await reach(new URL("/auth/revoke", this.base()), { method: "POST", body: new URLSearchParams({ token }) }).catch(() => undefined);
+  }
+
+  private async trade(given: string): Promise<Stored> {
+    const link = /^(https?:\/\/.+)#sign-in=(.+)$/.exec(given);
+    if (link) {
+      const { origin } = new URL(link[1]!);
+      const pair = await this.pair(new URL("/auth/sign-in", origin), json({ token: decodeURIComponent(link[2]!) }));
+      if (origin !== this.server()) {
+        await vscode.workspace.getConfiguration("aiGoals").update("serverUrl", origin, vscode.ConfigurationTarget.Global);
+      }
+      return pair;
+    }
+    if (given.includes("@")) {
+      const password = await ask(vscode.l10n.t("Sign in to AI Goals"), vscode.l10n.t("Password of {0}", given), true);
+      return this.pair(new URL("/auth/token", this.base()), { body: new URLSearchParams({ grant_type: "password", username: given, password }) });
+    }
+    const answer = await reach(new URL("/goals?limit=1", this.base()), { headers: { Authorization: `Bearer ${given}` } });
+    if (!answer.ok) throw new Error(vscode.l10n.t("This is no sign-in link, email address or access token of the service."));
+    return { access_token: given };
+  }
+
+  private async pair(url: URL, init: RequestInit): Promise<Stored> {
+    const answer = await reach(url, { method: "POST", ...init });
+    const body = (await answer.json().catch(() => ({}))) as Stored & { detail?: string };
+    if (!answer.ok) throw new Error(body.detail ?? `The service answered ${answer.status}.`);
+    return body;
   }
 
   private async renew(stored: Stored): Promise<string> {
-    if (!stored.refresh_token) {
-      await this.removeSession();
-      throw new Error(vscode.l10n.t("Sign in to AI Goals first."));
+    const { refresh_token } = stored;
+    const answer = refresh_token ? await reach(new URL("/auth/refresh", this.base()), { method: "POST", ...json({ refresh_token }) }) : null;
+    if (answer?.ok) {
+      const fresh = (await answer.json()) as Stored;
+      await this.write(fresh);
+      return fresh.access_token;
     }
-    const answer = await fetch(new URL("/auth/refresh", this.base()), {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ refresh_token: stored.refresh_token }),
-    });
-    if (!answer.ok) {
-      await this.removeSession();
-      throw new Error(vscode.l10n.t("Sign in to AI Goals first."));
-    }
-    const fresh = (await answer.json()) as Stored;
-    await this.write(fresh);
-    return fresh.access_token;
+    if (answer && answer.status !== 401) throw new Error(`The service answered ${answer.status}.`);
+    await this.removeSession();
+    throw signedOut();
   }
 
   private async read(): Promise<Stored | null> {
     const text = await this.secrets.get(SECRET);
-    return text ? (JSON.parse(text) as Stored) : null;
+    const stored = text ? (JSON.parse(text) as Stored) : null;
+    return stored?.server === this.server() ? stored : null;
   }
 
-  private async write(stored: Stored): Promise<void> {
-    await this.secrets.store(SECRET, JSON.stringify(stored));
+  private async write({ access_token, refresh_token }: Stored): Promise<void> {
+    await this.secrets.store(SECRET, JSON.stringify({ access_token, refresh_token, server: this.server() } satisfies Stored));
   }
+
+  private server(): string {
+    return new URL(this.base()).origin;
+  }
+}
+
+function signedOut(): SignedOut {
+  return new SignedOut(vscode.l10n.t("Sign in to AI Goals first."));
+}
+
+function json(body: unknown): RequestInit {
+  return { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+}
+
+async function ask(title: string, prompt: string, password = false): Promise<string> {
+  const given = (await vscode.window.showInputBox({ title, prompt, password, ignoreFocusOut: true }))?.trim();
+  if (!given) throw new vscode.CancellationError();
+  return given;
 }
 
 function sessionOf(stored: Stored): vscode.AuthenticationSession {

@@ -1,9 +1,10 @@
 // Goals and their tasks in the side bar; a ticked box completes a task.
 import * as vscode from "vscode";
-import { Unreachable, type Client } from "./client.ts";
+import { SignedOut, type Client } from "./client.ts";
+import { explain } from "./failure.ts";
 import type { Goal, Page, Task } from "./protocol.ts";
 
-export type Node = { kind: "goal"; goal: Goal } | { kind: "task"; task: Task };
+export type Node = { kind: "goal"; goal: Goal; tasks: Task[] } | { kind: "task"; task: Task };
 
 export class GoalTree implements vscode.TreeDataProvider<Node> {
   private readonly changed = new vscode.EventEmitter<void>();
@@ -16,7 +17,7 @@ export class GoalTree implements vscode.TreeDataProvider<Node> {
   }
 
   getTreeItem(node: Node): vscode.TreeItem {
-    return node.kind === "goal" ? goalItem(node.goal) : taskItem(node.task);
+    return node.kind === "goal" ? goalItem(node.goal, node.tasks) : taskItem(node.task);
   }
 
   async getChildren(parent?: Node): Promise<Node[]> {
@@ -26,12 +27,12 @@ export class GoalTree implements vscode.TreeDataProvider<Node> {
         const tasks = await this.client.call<Page<Task>>("GET", `/tasks?goal_id=${parent.goal.id}&limit=100`);
         return tasks.items.map((task) => ({ kind: "task", task }));
       }
-      const goals = await this.client.call<Page<Goal>>("GET", "/goals?limit=100");
+      const [goals, tasks] = await Promise.all([this.client.call<Page<Goal>>("GET", "/goals?limit=100"), this.client.call<Page<Task>>("GET", "/tasks?limit=100")]);
       await vscode.commands.executeCommand("setContext", "aiGoals.offline", false);
       this.counted(goals.items.filter((goal) => goal.status === "completed").length, goals.total);
-      return goals.items.map((goal) => ({ kind: "goal", goal }));
+      return goals.items.map((goal) => ({ kind: "goal", goal, tasks: tasks.items.filter((task) => task.goal_id === goal.id) }));
     } catch (error) {
-      await vscode.commands.executeCommand("setContext", "aiGoals.offline", error instanceof Unreachable);
+      await vscode.commands.executeCommand("setContext", "aiGoals.offline", !(error instanceof SignedOut));
       return [];
     }
   }
@@ -44,18 +45,19 @@ export class GoalTree implements vscode.TreeDataProvider<Node> {
       try {
         await this.client.call("PUT", `/tasks/${node.task.id}`, { status }, { "If-Match": `"${node.task.version}"` });
       } catch (error) {
-        void vscode.window.showWarningMessage(error instanceof Error ? error.message : String(error));
+        void vscode.window.showWarningMessage(explain(error));
       }
     }
     this.refresh();
   }
 }
 
-function goalItem(goal: Goal): vscode.TreeItem {
+function goalItem(goal: Goal, tasks: Task[]): vscode.TreeItem {
+  const done = tasks.filter((task) => task.status === "completed").length;
   const item = new vscode.TreeItem(goal.title, vscode.TreeItemCollapsibleState.Collapsed);
   item.id = goal.id;
-  item.description = `${Math.round(goal.progress_percentage)} %`;
-  item.iconPath = new vscode.ThemeIcon(goal.status === "completed" ? "pass-filled" : goal.status === "in_progress" ? "circle-large-filled" : "circle-large-outline");
+  item.description = tasks.length ? `${done}/${tasks.length}` : `${Math.round(goal.progress_percentage)} %`;
+  item.iconPath = new vscode.ThemeIcon(goal.status === "completed" ? "pass-filled" : goal.status === "in_progress" || done ? "circle-large-filled" : "circle-large-outline");
   item.contextValue = "goal";
   return item;
 }
@@ -63,8 +65,8 @@ function goalItem(goal: Goal): vscode.TreeItem {
 function taskItem(task: Task): vscode.TreeItem {
   const item = new vscode.TreeItem(task.title, vscode.TreeItemCollapsibleState.None);
   item.id = task.id;
-  item.description = task.estimated_minutes ? `${task.type}, ${task.estimated_minutes} min` : task.type;
-  item.tooltip = task.acceptance_criteria.join("\n");
+  if (task.estimated_minutes) item.description = `${task.estimated_minutes} min`;
+  item.tooltip = [task.title, ...task.acceptance_criteria.map((each) => `• ${each}`)].join("\n");
   item.checkboxState = task.status === "completed" ? vscode.TreeItemCheckboxState.Checked : vscode.TreeItemCheckboxState.Unchecked;
   item.contextValue = "task";
   return item;

@@ -6,10 +6,10 @@ import { all, serve, type Scripted } from "./service.ts";
 
 const TICKS: Scripted["frames"] = Array.from({ length: 8 }, (_, tick) => ["custom", { tick }]);
 
-async function withService(script: Scripted, work: (client: Client, asked: string[], renewed: boolean[]) => Promise<void>): Promise<void> {
+async function withService(script: Scripted, work: (client: Client, asked: string[], renewed: (string | null)[]) => Promise<void>): Promise<void> {
   const service = await serve(script);
-  const renewed: boolean[] = [];
-  const client = new Client(() => service.url, { token: async (renew) => (renewed.push(renew), "secret") }, async () => {});
+  const renewed: (string | null)[] = [];
+  const client = new Client(() => service.url, { token: async (refused) => (renewed.push(refused), "secret") }, "en", async () => {});
   try {
     await work(client, service.asked, renewed);
   } finally {
@@ -39,7 +39,7 @@ test("a run is taken up again from the first frame after a reload", () =>
 test("an expired token is renewed once, and the request repeated", () =>
   withService({ frames: TICKS, expired: true }, async (client, asked, renewed) => {
     assert.equal((await client.thread("goal_planning")).thread, "t");
-    assert.deepEqual(renewed, [false, true]);
+    assert.deepEqual(renewed, [null, "secret"]);
     assert.equal(asked.length, 2);
   }));
 

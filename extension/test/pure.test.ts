@@ -25,7 +25,7 @@ for (const size of [1, 3, 1000]) {
 
 test("a finding is marked where its code stands, indentation left out", () => {
   const [mark] = marksOf([{ line_start: 2, line_end: 3, severity: "essential", rule_id: "E1", title: "Broken", why: "It loops." }], "def f():\n    while True:\n        pass  \n");
-  assert.deepEqual(mark, { startLine: 1, startColumn: 4, endLine: 2, endColumn: 12, level: "error", code: "E1", message: "Broken\nIt loops." });
+  assert.deepEqual(mark, { startLine: 1, startColumn: 4, endLine: 2, endColumn: 12, level: "error", code: "E1", message: "Broken\nIt loops.", identity: "" });
 });
 
 test("a finding on a line that is gone lands on the last one", () => {
@@ -52,7 +52,7 @@ test("every text exists in English and Spanish", async () => {
   const keys = Object.keys(JSON.parse(english!));
   assert.deepEqual(Object.keys(JSON.parse(spanish!)), keys);
   for (const [, key] of manifest!.matchAll(/"%([^%"]+)%"/g)) assert.ok(keys.includes(key!), `package.nls.json lacks ${key}`);
-  const sources = await Promise.all(["chat", "extension", "session", "tree", "validation"].map((name) => readFile(`src/${name}.ts`, "utf8")));
+  const sources = await Promise.all(["chat", "extension", "failure", "session", "tree", "validation"].map((name) => readFile(`src/${name}.ts`, "utf8")));
   const used = new Set(sources.flatMap((source) => [...source.matchAll(/l10n\.t\("([^"]+)"/g)].map(([, text]) => text!)));
   const known = new Set(Object.keys(JSON.parse(bundle!)));
   assert.deepEqual([...used].filter((text) => !known.has(text)), []);

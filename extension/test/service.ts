@@ -8,10 +8,13 @@ export interface Scripted {
   cutAfter?: number;
   /** Refuse the first request with 401. */
   expired?: boolean;
+  /** Answers to other requests, by method and path. */
+  answers?: Record<string, [status: number, body: unknown]>;
 }
 
 export async function serve(script: Scripted) {
   const asked: string[] = [];
+  const sent: string[] = [];
   let refused = !script.expired;
   const stream = (response: ServerResponse, from: number, until: number): void => {
     response.writeHead(200, { "content-type": "text/event-stream", location: "/threads/t/runs/r/stream" });
@@ -20,8 +23,12 @@ export async function serve(script: Scripted) {
   };
   const server = createServer((request: IncomingMessage, response: ServerResponse) => {
     asked.push(`${request.method} ${request.url} ${request.headers["last-event-id"] ?? ""}`.trim());
-    request.resume();
-    if (!refused) {
+    let body = "";
+    request.on("data", (piece) => (body += piece)).on("end", () => body && sent.push(body));
+    const [status, answer] = script.answers?.[`${request.method} ${request.url}`] ?? [];
+    if (status) {
+      response.writeHead(status).end(JSON.stringify(answer));
+    } else if (!refused) {
       refused = true;
       response.writeHead(401, { "content-type": "application/problem+json" }).end('{"detail":"expired"}');
     } else if (request.method === "POST" && request.url === "/threads") {
@@ -39,7 +46,7 @@ export async function serve(script: Scripted) {
   });
   await new Promise<void>((ready) => server.listen(0, "127.0.0.1", ready));
   const address = server.address() as AddressInfo;
-  return { url: `http://127.0.0.1:${address.port}`, asked, close: () => new Promise((closed) => (server.closeAllConnections(), server.close(closed))) };
+  return { url: `http://127.0.0.1:${address.port}`, asked, sent, close: () => new Promise((closed) => (server.closeAllConnections(), server.close(closed))) };
 }
 
 /** Everything an async generator yields, as a list. */
