@@ -5,7 +5,7 @@ STUDIO := .venv-studio
 # Test processes, each with a PostgreSQL of its own; more than cores, because many tests wait. `WORKERS=0` runs all in one.
 WORKERS ?= 3
 
-.PHONY: help setup studio run test check chaos evals bench test-clients test-extension
+.PHONY: help setup studio run test check chaos evals bench test-clients extension test-extension
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -69,7 +69,10 @@ test-clients: setup ## the JavaScript clients against a running service
 	npm --prefix clients install --no-audit --no-fund
 	npm --prefix clients test
 
-test-extension: ## the VS Code extension
+extension: ## the VS Code extension as a file: extension/dist/ai-goals.vsix
 	npm --prefix extension install --no-audit --no-fund
+	npm --prefix extension run package
+
+test-extension: extension ## the VS Code extension, and the file it is installed from
 	npm --prefix extension run check
 	npm --prefix extension test
