@@ -1,17 +1,20 @@
-// A model entry of our own. Without any default language model VS Code keeps a chat request waiting before a participant is asked,
-// so learners without a model subscription could not use @goals at all. The entry says what it is when chosen directly.
+// A model entry of our own. Without any model VS Code answers a chat request before a participant is asked, with an error or not at all,
+// so learners without a model subscription could not use @goals. The entry says what it is when chosen directly.
 import * as vscode from "vscode";
 
 const INFO = {
   id: "goals-service", name: "AI Goals service", family: "ai-goals", version: "1", maxInputTokens: 8000, maxOutputTokens: 2000,
-  capabilities: {},
+  capabilities: { toolCalling: true }, // or it could not be chosen in agent mode, which is what the chat opens in
 };
 
 export function offerModel(): vscode.Disposable | null {
   if (typeof vscode.lm?.registerLanguageModelChatProvider !== "function") return null;
   const provider: vscode.LanguageModelChatProvider = {
-    // The default only where there is no other: Copilot's users keep theirs.
-    provideLanguageModelChatInformation: async () => [{ ...INFO, isDefault: (await vscode.lm.selectChatModels({ vendor: "copilot" })).length === 0 }],
+    // Only where there is no other: Copilot's users keep their models. VS Code 1.105 asks for a default, 1.139 for one that can be chosen.
+    provideLanguageModelChatInformation: async () => {
+      const alone = (await vscode.lm.selectChatModels({ vendor: "copilot" })).length === 0;
+      return [{ ...INFO, isDefault: alone, isUserSelectable: alone }];
+    },
     provideLanguageModelChatResponse: async (_model, _messages, _options, progress) => {
       progress.report(new vscode.LanguageModelTextPart("I answer through @goals: try `@goals /plan Learn Rust in six weeks`."));
     },

@@ -9,10 +9,11 @@ test("offering the model waits for nothing, for VS Code answers only after activ
   assert.ok(offerModel());
 });
 
-for (const [others, isDefault] of [[[], true], [[{ id: "gpt" }], false]] as const) {
-  test(`with ${others.length} other models it is ${isDefault ? "" : "not "}the default`, async () => {
-    editor.models = { copilot: Promise.resolve([...others]) };
+for (const others of [[], [{ id: "gpt" }]]) {
+  test(`beside ${others.length} other models it is ${others.length ? "out of the way" : "the one to use"}`, async () => {
+    editor.models = { copilot: Promise.resolve(others) };
     offerModel();
-    assert.equal((await editor.provider!.provideLanguageModelChatInformation())[0]!.isDefault, isDefault);
+    const [{ isDefault, isUserSelectable }] = await editor.provider!.provideLanguageModelChatInformation();
+    assert.deepEqual([isDefault, isUserSelectable], [!others.length, !others.length]);
   });
 }

@@ -5,7 +5,7 @@ export const editor = {
   typed: [] as (string | undefined)[],
   executed: [] as [command: string, ...args: unknown[]][],
   models: {} as Record<string, Promise<unknown[]>>,
-  provider: null as { provideLanguageModelChatInformation(): Promise<{ isDefault: boolean }[]> } | null,
+  provider: null as { provideLanguageModelChatInformation(): Promise<[{ isDefault: boolean; isUserSelectable: boolean }]> } | null,
 };
 
 export const l10n = { t: (text: string, ...values: unknown[]) => text.replace(/\{(\d)\}/g, (_, at: string) => String(values[Number(at)])) };
