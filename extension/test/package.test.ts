@@ -30,7 +30,7 @@ test("the package carries what its manifest names, and nothing else", { skip: ex
   assert.match(text("extension/LICENSE.txt"), /Apache License/);
   assert.match(text("extension/readme.md"), /code --install-extension/);
   for (const part of [`Id="${name}"`, `Version="${version}"`, `Publisher="${publisher}"`, "icon.png"]) assert.ok(text("extension.vsixmanifest").includes(part), part);
-  assert.equal(text("extension/dist/extension.js"), readFileSync("dist/extension.js", "utf8"));
+  assert.equal(text("extension/dist/extension.js"), readFileSync("dist/extension.js", "utf8"), "built since: run `npm run package`");
 
   const places = /^(\[Content_Types\]\.xml|extension\.vsixmanifest|extension\/(package(\.nls(\.es)?)?\.json|LICENSE\.txt|readme\.md|(dist\/extension\.js|l10n\/[\w.]+\.json|media\/\w+\.(svg|png))))$/;
   assert.deepEqual([...files.keys()].filter((path) => !places.test(path)), []);
