@@ -55,7 +55,9 @@ export class Goals {
     if (request.command === "resume") return this.resume(stream, token, signal);
     const previous = lastPlace(context);
     const pending = this.memory.get<Pending | null>(PENDING, null);
-    if (pending && !request.command && (chosen || pending.place.thread === previous?.thread)) {
+    // In a new chat, as after a reload, only the word itself decides.
+    const meant = chosen || (previous ? pending?.place.thread === previous.thread : wordOf(request.prompt));
+    if (pending && !request.command && meant) {
       await this.memory.update(PENDING, null);
       const answer = answerTo(pending.interrupt, chosen, request.prompt);
       await this.show(pending.place, this.client.start(pending.place, { command: { resume: { [pending.interrupt.id]: answer } } }, signal), stream, token);
@@ -172,11 +174,16 @@ function answerTo(interrupt: Interrupt, chosen: Decision | null, words: string):
 }
 
 function decisionIn(words: string, request: ApprovalRequest): Decision {
-  const { approve, reject } = titles();
-  const said = words.trim().toLowerCase();
-  if (said === approve.toLowerCase()) return { type: "approve" };
-  if (said === reject.toLowerCase() || !decisionsOf(request).includes("respond")) return { type: "reject", message: words };
+  const word = wordOf(words);
+  if (word === "approve") return { type: "approve" };
+  if (word === "reject" || !decisionsOf(request).includes("respond")) return { type: "reject", message: words };
   return { type: "respond", message: words };
+}
+
+/** The button whose title was written out. */
+function wordOf(words: string): Button | null {
+  const said = words.trim().toLowerCase();
+  return (Object.entries(titles()) as [Button, string][]).find(([button, title]) => button !== "edit" && title.toLowerCase() === said)?.[0] ?? null;
 }
 
 /** Let the learner change `args` as JSON in an editor; null when they think better of it. */
@@ -187,7 +194,10 @@ async function edited(args: Record<string, unknown>): Promise<Record<string, unk
   for (let message = vscode.l10n.t("Change the plan in the editor, then approve it."); ; ) {
     if ((await vscode.window.showInformationMessage(message, approve)) !== approve) return null;
     try {
-      return JSON.parse(document.getText()) as Record<string, unknown>;
+      const changed = JSON.parse(document.getText()) as Record<string, unknown>;
+      await vscode.window.showTextDocument(document);
+      await vscode.commands.executeCommand("workbench.action.revertAndCloseActiveEditor");
+      return changed;
     } catch (error) {
       message = vscode.l10n.t("This is not JSON yet: {0}", explain(error));
     }

@@ -41,7 +41,8 @@ function open({ url, sent }: Awaited<ReturnType<typeof serve>>) {
     return result as { errorDetails?: { message: string } };
   };
   const runs = () => sent.map((body) => JSON.parse(body)).filter((body) => body.assistant_id);
-  return { goals, ask, shown, marked, runs };
+  const reload = () => void (history.length = 0);
+  return { goals, ask, shown, marked, runs, reload };
 }
 
 afterEach(() => void (editor.executed.length = 0));
@@ -88,6 +89,17 @@ for (const [words, decision] of [
       assert.deepEqual(runs()[1].command, { resume: { i: { decisions: [decision] } } });
     }));
 }
+
+test("in a new chat the word approves, and other words begin something new", () =>
+  chatting({ frames: ASKING }, async ({ ask, reload, runs }) => {
+    for (const words of ["Learn Go", "approve"]) {
+      await ask("Learn Rust", "plan");
+      reload();
+      await ask(words);
+      reload();
+    }
+    assert.deepEqual(runs().map((run) => Object.keys(run).includes("command")), [false, false, false, true]);
+  }));
 
 test("a button decides by a request of its own, and a decided plan is not decided again", () =>
   chatting({ frames: ASKING }, async ({ ask, goals, runs }) => {
