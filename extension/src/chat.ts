@@ -20,9 +20,8 @@ export interface Desk {
 }
 
 export class Goals {
-  /** What a button has decided, until the chat request it sends arrives. */
-  private chosen: Decision | null = null;
-  private wish: { snapshot_id: string; finding: string; hint_level: number } | null = null;
+  /** What a button or a light bulb stands for, until the chat request with its words arrives; no other words may take it up. */
+  private sent: { words: string; decision?: Decision; wish?: { snapshot_id: string; finding: string; hint_level: number } } | null = null;
 
   constructor(private readonly client: Client, private readonly memory: vscode.Memento, private readonly desk: Desk) {}
 
@@ -50,19 +49,25 @@ export class Goals {
   private async answer(
     request: vscode.ChatRequest, context: vscode.ChatContext, stream: vscode.ChatResponseStream, token: vscode.CancellationToken, signal: AbortSignal,
   ): Promise<Place | null> {
-    const { chosen, wish } = this;
-    this.chosen = this.wish = null;
+    const { decision = null, wish } = (this.sent?.words === request.prompt.trim() && this.sent) || {};
+    this.sent = null;
     if (request.command === "resume") return this.resume(stream, token, signal);
     const previous = lastPlace(context);
     const pending = this.memory.get<Pending | null>(PENDING, null);
     // In a new chat, as after a reload, only the word itself decides.
-    const meant = chosen || (previous ? pending?.place.thread === previous.thread : wordOf(request.prompt));
+    const meant = decision || (previous ? pending?.place.thread === previous.thread : wordOf(request.prompt));
     if (pending && !request.command && meant) {
+      const { place, interrupt } = pending;
+      const command = { resume: { [interrupt.id]: answerTo(interrupt, decision, request.prompt) } };
       await this.memory.update(PENDING, null);
-      const answer = answerTo(pending.interrupt, chosen, request.prompt);
-      await this.show(pending.place, this.client.start(pending.place, { command: { resume: { [pending.interrupt.id]: answer } } }, signal), stream, token);
+      try {
+        await this.show(place, this.client.start(place, { command }, signal), stream, token);
+      } catch (error) {
+        if (place.path === null) await this.memory.update(PENDING, pending); // never arrived, so it still waits
+        throw error;
+      }
       await vscode.commands.executeCommand("setContext", "aiGoals.planned", true);
-      return pending.place;
+      return place;
     }
     const agent = AGENTS[request.command ?? ""] ?? previous?.agent ?? "goal_planning";
     const handed = request.command === "validate" && !wish ? await this.desk.handIn() : null;
@@ -96,13 +101,14 @@ export class Goals {
     }
     const args = button === "edit" ? await edited(action.args) : null;
     if (button === "edit" && !args) return;
-    this.chosen = args ? { type: "edit", edited_action: { name: action.name, args } } : { type: button as "approve" | "reject" };
-    await say(titles()[button === "edit" ? "approve" : button]);
+    const words = titles()[button === "edit" ? "approve" : button];
+    this.sent = { words, decision: args ? { type: "edit", edited_action: { name: action.name, args } } : { type: button as "approve" | "reject" } };
+    await say(words);
   }
 
   /** Ask for the next hint about one finding of a checked file. */
   async hint(snapshot: string, finding: string, title: string): Promise<void> {
-    this.wish = { snapshot_id: snapshot, finding, hint_level: 4 }; // the service decides which level is due
+    this.sent = { words: title, wish: { snapshot_id: snapshot, finding, hint_level: 4 } }; // the service decides which level is due
     await say(`/validate ${title}`);
   }
 
@@ -166,10 +172,10 @@ const titles = (): Record<Button, string> => ({ approve: vscode.l10n.t("Approve"
 const decisionsOf = (request: ApprovalRequest): Decision["type"][] => request.review_configs[0]?.allowed_decisions ?? ["approve", "reject"];
 
 /** What resumes an interrupted run: the button's decision, or the learner's words. */
-function answerTo(interrupt: Interrupt, chosen: Decision | null, words: string): unknown {
+function answerTo(interrupt: Interrupt, decided: Decision | null, words: string): unknown {
   const request = approvalOf(interrupt.value);
   if (!request) return words;
-  const decision = chosen ?? decisionIn(words, request);
+  const decision = decided ?? decisionIn(words, request);
   return { decisions: request.action_requests.map(() => decision) };
 }
 

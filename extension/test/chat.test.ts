@@ -42,7 +42,7 @@ function open({ url, sent }: Awaited<ReturnType<typeof serve>>) {
   };
   const runs = () => sent.map((body) => JSON.parse(body)).filter((body) => body.assistant_id);
   const reload = () => void (history.length = 0);
-  return { goals, ask, shown, marked, runs, reload };
+  return { goals, ask, shown, marked, runs, reload, kept };
 }
 
 afterEach(() => void (editor.executed.length = 0));
@@ -109,6 +109,23 @@ test("a button decides by a request of its own, and a decided plan is not decide
     await ask("Approve");
     assert.deepEqual(runs()[1].command, { resume: { i: { decisions: [{ type: "approve" }] } } });
   }));
+
+test("a button whose request never arrived decides nothing that is said later", () =>
+  chatting({ frames: ASKING }, async ({ ask, goals, runs }) => {
+    await ask("Learn Rust", "plan");
+    await goals.decide("approve");
+    await ask("Shorter, please");
+    assert.deepEqual(runs()[1].command, { resume: { i: { decisions: [{ type: "respond", message: "Shorter, please" }] } } });
+  }));
+
+test("a decision that did not reach the service can be made again", async () => {
+  const service = await serve({ frames: ASKING });
+  const { ask, kept } = open(service);
+  await ask("Learn Rust", "plan");
+  await service.close();
+  assert.ok((await ask("approve")).errorDetails);
+  assert.equal((kept.get("aiGoals.pending") as { interrupt: { id: string } }).interrupt.id, "i");
+});
 
 test("a question in plain words is answered in plain words", () =>
   chatting({ frames: [["values", { __interrupt__: [{ id: "q", value: { question: "Which course?" } }] }]] }, async ({ ask, shown, runs }) => {
