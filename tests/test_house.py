@@ -42,6 +42,14 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def test_an_installed_copy_has_every_file_that_is_no_code() -> None:
+    # The image installs the package; a checkout would not show that a page or a rule file was left behind.
+    packaged = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    brought = {file for room, globs in packaged.items() for glob in globs for file in (REPOSITORY / room).glob(glob)}
+    needed = {REPOSITORY / name for name in tracked() if name.split("/")[0] in OURS and not name.endswith(".py")}
+    assert needed <= brought
+
+
 @pytest.mark.parametrize("name", OURS)
 def test_no_other_distribution_owns_our_package_names(name: str) -> None:
     # `langgraph dev` appends the working directory to sys.path, so an installed namesake would win.
