@@ -18,7 +18,8 @@ _WEIGHTS: Final = {"text-embedding-3-small": 0.2, "all-minilm-l6-v2": 0.15, "has
 _WEIGHT_UNKNOWN: Final = 0.3
 _WEIGHT_FOREIGN_LANGUAGE: Final = 1.0
 _SPANISH = re.compile(
-    r"\b(el|la|los|las|de|del|que|un|una|con|para|por|como|cómo|mi|en|es|y|qué|sobre|al|lo|su|aprender|hacer)\b|[ñ¿¡]"
+    r"\b(el|la|los|las|de|del|que|un|una|con|para|por|como|cómo|en|es|y|qué|sobre|al|lo|su|aprender|hacer|"
+    r"quiero|necesito|tengo|mis?|código|revisa|semanas?|minutos)\b|[ñ¿¡]"
 )
 _ENGLISH = re.compile(r"\b(the|a|an|of|to|in|and|is|how|with|for|that|from|on|my|it|this|what)\b")
 

@@ -13,6 +13,7 @@ from graphs.context import LearnerContext
 from store.errors import Invalid
 from store.principal import Principal
 from store.runs import NewRun
+from store.search_rank import is_spanish
 from store.spans import traceparent
 from store.types import new_id
 
@@ -183,5 +184,15 @@ def context_of(principal: Principal, kwargs: Body) -> LearnerContext:
         role=principal.role.value,
         courses=principal.courses,
         course_id=(wishes.get("course_id") or "")[:200] or None,
-        locale=wishes.get("locale", "en")[:35],
+        locale=(wishes.get("locale") or _language(kwargs.get("input")))[:35],
     )
+
+
+def _language(given: object) -> str:
+    """The language a learner speaks in, for a client that names none."""
+    fields: Body = cast("Body", given) if is_object(given) else {}
+    last: object = fields.get("messages")
+    if isinstance(last, list):
+        last = cast("list[object]", last)[-1] if last else ""
+    words = fields.get("objective") or (cast("Body", last).get("content") if is_object(last) else last)
+    return "es" if is_spanish(str(words).partition("```")[0]) else "en"
