@@ -26,6 +26,20 @@ _AT_MOST = re.compile(
 _NOISE = frozenset(
     {"introduction", "introduccion", "overview", "summary", "resumen", "contents", "contenido", "indice"}
 )
+_EVERYWHERE = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        about and able become begin build can create does end first for from get goal have how into knowledge know learn
+        make master more month months next scratch some start study than that the then this understand use using want
+        week weeks what when with work write year you your
+        aprender cero como con conocer construir crear curso del desde dominar empezar entender escribir esta este
+        estudiar fin hacer las los mas mes meses meta mis para poder por primer que quiero saber semana semanas sobre
+        una usar
+        """,
+    )
+)
+"""Words of any objective; sharing only these, material has nothing to do with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,13 +226,15 @@ def _topics(facts: Facts, objective: str) -> list[Topic]:
     Without a chosen course only fitting material counts: a heading from somebody's cooking course plans no Rust.
     """
     known = {_key(str(title)) for title in facts.get("finished", {}).values()}
-    words = {word for word in _key(objective).split() if len(word) > 2} - _NOISE
+    words = {word for word in _key(objective).split() if len(word) > 2} - _NOISE - _EVERYWHERE
     found: dict[str, Topic] = {}
     fitting: dict[str, Topic] = {}
     for item in facts.get("evidence", []):
         name = str(item.get("heading") or "").split(" > ")[-1].strip()
         key = _key(name)
         if item.get("kind") not in ("outline", "course") or not key or key in found or set(key.split()) <= _NOISE:
+            continue
+        if key == _key(str(item.get("title"))):  # the course's own introduction, not a part of it
             continue
         found[key] = Topic(name[:70], str(item["id"]))
         about = key if facts.get("course_id") else _key(f"{item.get('title')} {name} {item.get('text')}")

@@ -189,9 +189,20 @@ def _items(messages: Sequence[BaseMessage]) -> Iterable[Evidence]:
         for section in cast("list[Mapping[str, Any]]", body.get("outline") or []):
             if section.get("level") != 1:
                 yield _evidence("outline", course.get("id"), course.get("title"), section, mine=False)
-        for hit in cast("list[Mapping[str, Any]]", body.get("hits") or []):
+        for hit in _in_order(cast("list[Mapping[str, Any]]", body.get("hits") or [])):
             mine = bool(hit.get("mine"))
             yield _evidence(str(hit.get("entity_type")), hit.get("entity_id"), hit.get("title"), hit, mine=mine)
+
+
+def _in_order(hits: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The passages of one course as its author ordered them; a plan that follows them then begins at the beginning."""
+    best = list(dict.fromkeys(hit.get("entity_id") for hit in hits))
+
+    def place(hit: Mapping[str, Any]) -> tuple[int, int]:
+        line = str(hit.get("lines") or "0").split("-")[0]
+        return best.index(hit.get("entity_id")), int(line)
+
+    return sorted(hits, key=place)
 
 
 def _evidence(kind: str, entity: object, title: object, item: Mapping[str, Any], *, mine: bool) -> Evidence:
@@ -200,7 +211,8 @@ def _evidence(kind: str, entity: object, title: object, item: Mapping[str, Any],
         kind=kind,
         entity_id=str(entity or ""),
         title=plain(str(title or ""), 200),
-        heading=plain(str(item.get("heading") or ""), 160),
+        # a course's documentation often begins with its title, which is the first part already
+        heading=plain(" > ".join(dict.fromkeys(str(item.get("heading") or "").split(" > "))), 160),
         text=plain(str(item.get("text") or ""), 600),
         mine=mine,
     )

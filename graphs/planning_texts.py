@@ -13,7 +13,7 @@ _SAY: Mapping[str, Mapping[str, str]] = {
         "search": "Looking for material",
         "found": "Found {count} pieces of material",
         "draft": "Drafting the plan",
-        "using": "I found material to plan from: {titles}. Now I draft the plan.",
+        "using": "I found: {titles}. Now I draft the plan from what fits.",
         "nothing": "I found nothing fitting to plan from, so I draft the plan without material.",
         "repair": "Repairing the plan: {what}",
         "checked": "The plan is sound: {tasks} tasks, {minutes} minutes",
@@ -49,7 +49,7 @@ _SAY: Mapping[str, Mapping[str, str]] = {
         "search": "Buscando material",
         "found": "Encontrados {count} fragmentos de material",
         "draft": "Redactando el plan",
-        "using": "Encontré material para planificar: {titles}. Ahora redacto el plan.",
+        "using": "Encontré: {titles}. Ahora redacto el plan con lo que sirve.",
         "nothing": "No encontré material adecuado, así que redacto el plan sin material.",
         "repair": "Corrigiendo el plan: {what}",
         "checked": "El plan es correcto: {tasks} tareas, {minutes} minutos",
@@ -158,7 +158,7 @@ def _line(number: int, task: Mapping[str, Any], path: Sequence[str], cited: Mapp
     mark = " ◆" if task["key"] in path else ""
     sources = [cited[source] for source in task["sources"] if source in cited]
     rest = f" _({say(locale, 'rests')}: {'; '.join(sources[:2])})_" if sources else ""
-    done = "; ".join(task["done_when"])
+    done = " ".join(f"{each.rstrip('.')}." for each in task["done_when"])
     return f"{number}. **{task['title']}** · {task['est_minutes']} min{mark}{rest}  \n   {done}"
 
 
