@@ -1,5 +1,6 @@
 """What the commands do: run, show, write reports, compare, and turn the outcome into an exit code."""
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from evals import datasets, gate, results, runner
+from evals.cassettes import path_of
 from evals.gate import Comparison, Exit
 from evals.report.html import html
 from evals.report.junit import junit
@@ -279,6 +281,10 @@ def _check_model(given: Options) -> None:
     known = (source == "offline" and not model) or (source in ("openai", "replay") and bool(model))
     if not known or (given.record and source != "openai"):
         raise WrongUse(f"There is no model {given.model!r}: use offline, openai:<name>, or replay:<name>.")
+    if source == "openai" and not (os.environ.get("OPENAI_API_KEY") or os.environ.get("OPENAI_BASE_URL")):
+        raise WrongUse("Set OPENAI_API_KEY or OPENAI_BASE_URL in the environment (.env is not read here).")
+    if source == "replay" and not (folder := path_of(given.cassettes, model, "", 0).parent).is_dir():
+        raise WrongUse(f"Nothing of {model!r} is recorded in {folder.parent}: goals evals record openai:{model}")
 
 
 def _with_progress(given: Options, total: int) -> Report:

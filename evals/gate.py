@@ -143,7 +143,10 @@ def part_of(before: Baseline, report: Report) -> Baseline:
     """Return the baseline without the suites this evaluation left out on purpose."""
     suites = {case.suite for case in report.cases}
     kept = {case: was for case, was in before.cases.items() if was.suite in suites}
-    key = before.key.model_copy(update={"cases": {case: before.key.cases[case] for case in kept}})
+    cases = {case: before.key.cases[case] for case in kept}
+    whole = len(kept) == len(before.cases)
+    scorers = {name: v for name, v in before.key.scorers.items() if whole or name in report.key.scorers}
+    key = before.key.model_copy(update={"cases": cases, "scorers": scorers})
     return before.model_copy(update={"cases": kept, "key": key})
 
 

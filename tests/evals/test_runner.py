@@ -39,6 +39,8 @@ def test_the_hash_of_sources_names_their_text() -> None:
     "arguments",
     [
         ["run", "--model", "gpt"],
+        ["run", "--model", "openai:gpt"],
+        ["run", "--model", "replay:never-recorded"],
         ["run", "-k", "no-such-case"],
         ["run", "--min", "goal"],
         ["run", "--min", "cooking=0.9"],
@@ -48,7 +50,9 @@ def test_the_hash_of_sources_names_their_text() -> None:
         ["report", "nowhere"],
     ],
 )
-def test_wrong_use_ends_with_two(arguments: list[str]) -> None:
+def test_wrong_use_ends_with_two(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
     assert CliRunner().invoke(app, arguments).exit_code == Exit.USAGE
 
 
