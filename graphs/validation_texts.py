@@ -14,7 +14,7 @@ _SAY: Mapping[str, Mapping[str, str]] = {
         "review": "Reviewing the code",
         "commit": "Saving the result",
         "needs_input": "There is no code to check yet. Save a snapshot of a task and name it here, or paste code "
-        "between ``` fences.",
+        "between ``` fences, its language behind the first: ```python.",
         "passed": "Passed, with a score of {score:.2f}.",
         "failed": "Not passed yet: a score of {score:.2f}. The essential points come first.",
         "not_checked": "Not checked: there is no analyser for {language} here, and no language model reviewed it. "
@@ -52,7 +52,7 @@ _SAY: Mapping[str, Mapping[str, str]] = {
         "review": "Revisando el código",
         "commit": "Guardando el resultado",
         "needs_input": "Todavía no hay código que revisar. Guarda una versión del código de una tarea y nómbrala aquí, "
-        "o pega código entre marcas ```.",
+        "o pega código entre marcas ```, con su lenguaje tras la primera: ```python.",
         "passed": "Superado, con una puntuación de {score:.2f}.",
         "failed": "Todavía no superado: puntuación de {score:.2f}. Lo esencial va primero.",
         "not_checked": "Sin revisar: aquí no hay analizador para {language} y ningún modelo de lenguaje lo revisó. "

@@ -149,7 +149,8 @@ def _introduce(settings: Settings, sign_in: str | None) -> None:
     lines = {
         "API": settings.url,
         "Docs": f"{settings.url}/docs",
-        "Sign in": f"{sign_in}\n[quiet]works once, for 15 minutes; for scripts: goals token --user {LOCAL_USER}[/quiet]"
+        "Sign in": f"{sign_in}\n[quiet]works once, for 15 minutes; another: "
+        f".venv/bin/goals token --user {LOCAL_USER} --link[/quiet]"
         if sign_in
         else "POST /auth/token",
         "Plan": '.venv/bin/goals plan "Learn Rust in six weeks"',

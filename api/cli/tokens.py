@@ -42,28 +42,36 @@ async def ensure_user(database: "Database", user_id: str, name: str, role: Role)
             await users.create(tx, users.NewUser(id=user_id, email=f"{user_id}@localhost", name=name, role=role))
 
 
-async def _make_user(login_url: str, user_id: str, role: Role) -> None:
+async def _make_user(login_url: str, user_id: str, role: Role, *, link: bool) -> str | None:
+    from api.auth import links
     from store.database import Database
 
     async with Database(login_url, max_size=2) as database:
         await ensure_user(database, user_id, user_id, role)
+        return await links.issue(database, user_id) if link else None
 
 
 def token(
     user: Annotated[str, typer.Option(help="Whose token; the user is made if there is none of that name.")],
     role: Annotated[Role, typer.Option(help="What they may do.")] = Role.INSTRUCTOR,
+    link: Annotated[bool, typer.Option("--link", help="Print a link that signs in to the page once instead.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print token and lifetime as JSON.")] = False,
 ) -> None:
     """Print a bearer token for a user of the embedded default, valid for minutes."""
     from store import migrate
 
     settings = Settings()
+    if link and not settings.embedded:
+        raise Trouble("Sign-in links are for the embedded default.", "With DATABASE_URL set, sign in with a password.")
     access_token, seconds = mint(settings, user, role)
+    signing_in = None
     if settings.embedded:
         with embedded.start(settings.data_dir) as server:
             migrate.upgrade(server.owner_url)
-            asyncio.run(_make_user(server.login_url, user, role))
-    if as_json:
+            signing_in = asyncio.run(_make_user(server.login_url, user, role, link=link))
+    if signing_in is not None:
+        out.print(f"{settings.url}/#sign-in={signing_in}", soft_wrap=True)
+    elif as_json:
         out.print_json(data={"access_token": access_token, "token_type": "bearer", "expires_in": seconds})
     else:
         out.print(access_token, soft_wrap=True)

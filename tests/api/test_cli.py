@@ -208,6 +208,10 @@ def test_a_killed_service_comes_back_with_its_plan_and_stops_with_its_database(
         assert httpx.post(f"{url}/auth/sign-in", json={"token": token}).status_code == 200
         assert httpx.post(f"{url}/auth/sign-in", json={"token": token}).status_code == 401
         monkeypatch.setenv("PUBLIC_URL", url)
+        another = goals("token", "--user", "you", "--link").stdout.strip()
+        assert another.startswith(f"{url}/#sign-in=")
+        signed_in = httpx.post(f"{url}/auth/sign-in", json={"token": another.partition("#sign-in=")[2]})
+        assert signed_in.json()["user_id"] == "you"
         planned = goals("plan", "Learn to juggle", "--approve", "--json")
         assert planned.exit_code == 0, planned.output
         server = embedded.look(data_dir)

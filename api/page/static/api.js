@@ -1,7 +1,8 @@
-// Talks to the service: signs in, keeps the tokens of this tab fresh, and reads event streams that can be taken up again.
+// Talks to the service: signs in, keeps the tokens of all tabs fresh, and reads event streams that can be taken up again.
 
 const KEY = "goals.session";
-let session = JSON.parse(sessionStorage.getItem(KEY) ?? "null");
+const stored = () => JSON.parse(localStorage.getItem(KEY) ?? "null");
+let session = stored();
 let refreshing = null;
 
 /** A refused request; `problem` is the body as the service sent it. */
@@ -19,9 +20,16 @@ export const me = () => JSON.parse(atob(session.access_token.split(".")[1].repla
 
 function keep(pair) {
   session = pair;
-  if (pair) sessionStorage.setItem(KEY, JSON.stringify(pair));
-  else sessionStorage.removeItem(KEY);
+  if (pair) localStorage.setItem(KEY, JSON.stringify(pair));
+  else localStorage.removeItem(KEY);
 }
+
+addEventListener("storage", ({ key }) => {
+  if (key !== KEY) return;
+  const before = session && me();
+  session = stored();
+  if (before !== (session && me())) dispatchEvent(new Event(session ? "goals:signed-in" : "goals:signed-out"));
+});
 
 /** Trade the one-time token of a sign-in link for a session. */
 export const signInByLink = async (link) => keep(await bare("/auth/sign-in", { token: link }));
@@ -30,6 +38,12 @@ export const signInByLink = async (link) => keep(await bare("/auth/sign-in", { t
 export async function signIn(username, password) {
   const answer = await fetch("/auth/token", { method: "POST", body: new URLSearchParams({ username, password, grant_type: "password" }) });
   keep(await read(answer));
+}
+
+/** Open an account, and sign in with it. */
+export async function signUp(name, email, password) {
+  await bare("/users", { name, email, password, locale: navigator.language });
+  await signIn(email, password);
 }
 
 export async function signOut() {
@@ -49,16 +63,22 @@ async function read(answer) {
   return body;
 }
 
-/** Make sure the access token lives; several callers share one refresh, for each refresh token works once. */
+/** Make sure the access token lives; callers and tabs share one refresh, for each refresh token works once. */
 export async function refresh() {
-  refreshing ??= bare("/auth/refresh", { refresh_token: session?.refresh_token ?? "" })
-    .then(keep)
-    .catch((error) => {
-      if (error.status) keep(null), dispatchEvent(new Event("goals:signed-out"));
-      throw error;
-    })
-    .finally(() => (refreshing = null));
+  const lock = navigator.locks ? (work) => navigator.locks.request(KEY, work) : (work) => work();
+  refreshing ??= lock(renew).finally(() => (refreshing = null));
   return refreshing;
+}
+
+async function renew() {
+  const latest = stored();
+  if (latest && latest.refresh_token !== session?.refresh_token) return void (session = latest);
+  try {
+    keep(await bare("/auth/refresh", { refresh_token: session?.refresh_token ?? "" }));
+  } catch (error) {
+    if (error.status === 401) keep(null), dispatchEvent(new Event("goals:signed-out"));
+    throw error;
+  }
 }
 
 /** Send a request with the session's token; refreshes once when the token has run out. */

@@ -71,7 +71,7 @@ function row(root, goalId, task) {
   };
   return el(`li.${task.status}`, box, el("span.title", task.title),
     el("span.meta.muted", [task.type, task.estimated_minutes && `${task.estimated_minutes} min`].filter(Boolean).join(" · ")),
-    task.acceptance_criteria.length ? el("span.done-when", "Done when ", task.acceptance_criteria.join("; ")) : null);
+    task.acceptance_criteria.length ? el("span.done-when", "Done when: ", task.acceptance_criteria.map((each) => each.replace(/\.?$/, ".")).join(" ")) : null);
 }
 
 function past(goalId, events) {

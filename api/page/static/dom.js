@@ -28,7 +28,7 @@ const SVG = "http://www.w3.org/2000/svg";
 export function ring(percent) {
   const round = Math.round(percent);
   const length = 2 * Math.PI * 18;
-  const svg = shape("svg", { viewBox: "0 0 44 44", class: round === 100 ? "ring full" : "ring", role: "img", "aria-label": `${round} percent` });
+  const svg = shape("svg", { viewBox: "0 0 44 44", class: round === 100 ? "ring full" : percent ? "ring" : "ring none", role: "img", "aria-label": `${round} percent` });
   svg.append(
     shape("circle", { cx: 22, cy: 22, r: 18 }),
     shape("circle", { cx: 22, cy: 22, r: 18, class: "done", "stroke-dasharray": `${(length * percent) / 100} ${length}` }),

@@ -40,7 +40,7 @@ export function open(root) {
 
 function line(event, fresh) {
   const changes = event.payload?.changes ?? event.payload ?? {};
-  const what = Object.entries(changes).map(([name, value]) => `${name}=${typeof value === "string" ? value.slice(0, 60) : JSON.stringify(value)}`).join("  ");
+  const what = Object.entries(changes).filter(([name, value]) => name !== "id" && value !== null).map(([name, value]) => `${name}=${typeof value === "string" ? value.slice(0, 60) : JSON.stringify(value)}`).join("  ");
   return el(fresh ? "div.row.new" : "div.row", el("span.muted", event.position ?? "…"),
     el("span.muted", new Date(event.recorded_at).toLocaleString([], { dateStyle: "short", timeStyle: "medium" })),
     el(`span.k-${event.entity_type}`, event.type), el("span.what", { title: what }, what), el("span.marks"));

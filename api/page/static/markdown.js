@@ -43,6 +43,10 @@ function paragraph(part) {
       list.append(el("li", inline(item[3])));
       continue;
     }
+    if (list && /^\s{2,}\S/.test(line)) {
+      list.lastElementChild.append(el("br"), ...inline(line.trim()));
+      continue;
+    }
     list = null;
     if (heading) {
       flush();
@@ -54,10 +58,10 @@ function paragraph(part) {
 }
 
 function inline(text) {
-  return text.split(/(`[^`]+`|\*\*[^*]+\*\*|\*[^*\s][^*]*\*|https?:\/\/[^\s)]+)/).filter(Boolean).map((part) => {
+  return text.split(/(`[^`]+`|\*\*[^*]+\*\*|\*[^*\s][^*]*\*|(?<!\w)_[^_]+_(?!\w)|https?:\/\/[^\s)]+)/).filter(Boolean).map((part) => {
     if (part.startsWith("`")) return el("code", part.slice(1, -1));
     if (part.startsWith("**")) return el("strong", part.slice(2, -2));
-    if (/^\*[^*]+\*$/.test(part)) return el("em", part.slice(1, -1));
+    if (/^\*[^*]+\*$|^_[^_]+_$/.test(part)) return el("em", part.slice(1, -1));
     if (/^https?:/.test(part)) return el("a", { href: part, rel: "noopener noreferrer nofollow", target: "_blank" }, part);
     return part;
   });

@@ -1,4 +1,5 @@
 // The wire: connect, send, watch. The plain truth of the WebSocket, for those who build against it.
+import { call } from "/page/api.js";
 import { el, fill, toast } from "/page/dom.js";
 import { connect, disconnect, listen, send, state } from "/page/live.js";
 
@@ -10,6 +11,11 @@ const SAMPLES = {
   code_validation_request: { type: "code_validation_request", snapshot_id: UNKNOWN },
 };
 
+/** Put something of the learner's own into the samples, so that they do something when sent. */
+function use(sample, field, path) {
+  call("GET", `${path}?limit=1`).then(({ items }) => items[0] && (sample[field] = items[0].id)).catch(() => {});
+}
+
 /** Show the wire inside `root`. Returns what to do when leaving. */
 export function open(root) {
   const log = el("div.wirelog", { role: "log", "aria-label": "Frames" });
@@ -20,6 +26,9 @@ export function open(root) {
     while (log.children.length > 400) log.firstChild.remove();
     log.scrollTop = log.scrollHeight;
   };
+  use(SAMPLES.goal_update, "goal_id", "/goals");
+  use(SAMPLES.task_update, "task_id", "/tasks");
+  use(SAMPLES.code_validation_request, "snapshot_id", "/code-snapshots");
   const submit = () => {
     try {
       if (!send(JSON.parse(field.value))) toast("Not connected.");
