@@ -1,9 +1,10 @@
 """Everything the environment may decide, read once and frozen; `.env.example` explains each variable."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
@@ -15,6 +16,14 @@ def _split(value: object) -> object:
     return value
 
 
+def _postgresql(url: SecretStr) -> SecretStr:
+    """Refused here, where it is not echoed: a driver quotes what it cannot read, password included."""
+    if not re.match(r"postgres(ql)?://|\w+\s*=", url.get_secret_value()):
+        raise ValueError("write it as postgresql://user:password@host:5432/name")
+    return url
+
+
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_postgresql)]
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -35,8 +44,8 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".data")
 
     # PostgreSQL: without a URL the embedded server is used
-    database_url: SecretStr | None = None
-    migration_database_url: SecretStr | None = None
+    database_url: DatabaseUrl | None = None
+    migration_database_url: DatabaseUrl | None = None
     database_pool_max: int = Field(default=16, ge=2, le=500)
 
     # Where events travel beside PostgreSQL

@@ -55,7 +55,12 @@ def load(settings: Settings) -> KeyTable:
     others = _PEM.findall(settings.jwt_public_keys.replace("\\n", "\n"))
     if settings.jwt_private_key is not None:
         return table(settings.jwt_private_key.get_secret_value().replace("\\n", "\n"), others)
-    return table(_kept_or_new(settings.data_dir / "keys" / "signing.pem"), others)
+    return table(_kept_or_new(kept_at(settings)), others)
+
+
+def kept_at(settings: Settings) -> Path:
+    """Where the key lies that is made when the environment names none."""
+    return settings.data_dir / "keys" / "signing.pem"
 
 
 def table(private_pem: str, public_pems: Iterable[str] = ()) -> KeyTable:

@@ -1,15 +1,16 @@
 """The goals command: one Typer application, to which other rooms add theirs."""
 
+import logging
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 
 import typer
 
-from api.cli import doctor, house, plan, serve, tokens
+from api.cli import doctor, house, plan, serve, tokens, worker
 from api.cli.console import err, speaking_plainly
 
-_PARTS = ("events", "index", "worker")
+_PARTS = ("events", "index")
 
 
 def build() -> typer.Typer:
@@ -28,6 +29,7 @@ def build() -> typer.Typer:
     app.command()(doctor.doctor)
     app.command()(house.openapi)
     app.command()(tokens.token)
+    app.command()(worker.worker)
     for name in _PARTS:
         if find_spec(f"api.cli.{name}") is not None:
             app.add_typer(import_module(f"api.cli.{name}").app, name=name)
@@ -42,5 +44,7 @@ def build() -> typer.Typer:
 
 def main() -> None:
     """Entry point of the console script."""
+    # A command ends by saying that the database is away; it need not say so at every try.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
     with speaking_plainly():
         build()()

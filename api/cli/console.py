@@ -4,8 +4,10 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
+import psycopg
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 from rich.theme import Theme
 
@@ -80,8 +82,13 @@ def speaking_plainly() -> Generator[None]:
             err.print(trouble.remedy)
     except (EmbeddedError, StoreError) as error:
         err.print(f"[fail]{error}[/fail]")
+    except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:
+        err.print(f"[fail]PostgreSQL cannot be used: {escape(str(error).strip())}[/fail]")
+        err.print("`goals doctor` looks at every part.")
     except ValidationError as error:
-        fields = ", ".join(f"{'.'.join(map(str, e['loc'])).upper()} ({e['msg']})" for e in error.errors())
+        fields = ", ".join(
+            f"{'.'.join(map(str, e['loc'])).upper()} ({e['msg'].removeprefix('Value error, ')})" for e in error.errors()
+        )
         err.print(f"[fail]A setting cannot be used: {fields}[/fail]")
         err.print("See .env.example for what each one means.")
     except KeyboardInterrupt:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.console import err, out
+from api.cli.console import Trouble, err, out
 from api.settings import Settings
 from store import embedded
 
@@ -26,8 +26,13 @@ def migrate(
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
 ) -> None:
     """Bring the database to the newest schema (or to --to REVISION)."""
+    import sqlalchemy.exc
+
     from store import migrate as migrations
 
+    known = migrations.revisions()
+    if to not in ("head", "base", *known):
+        raise Trouble(f"There is no revision {to!r}.", f"There are {known[0]} to {known[-1]}, head and base.")
     with ExitStack() as stack:
         url = owner_url(Settings(), stack)
         missing = migrations.pending(url)
@@ -35,10 +40,12 @@ def migrate(
             _report(as_json, {"pending": missing}, f"{len(missing)} revisions are missing." if missing else "Current.")
             raise typer.Exit(1 if missing else 0)
         before = migrations.current(url)
-        if to == "head" or before is None or to in missing:
-            migrations.upgrade(url, to)
-        else:
-            migrations.downgrade(url, to)
+        try:
+            (migrations.upgrade if to == "head" or before is None or to in missing else migrations.downgrade)(url, to)
+        except sqlalchemy.exc.DBAPIError as error:
+            raise Trouble(
+                f"The database refused: {error.orig}", "Only its owner may: MIGRATION_DATABASE_URL."
+            ) from error
         after = migrations.current(url)
     _report(as_json, {"before": before, "after": after}, f"The schema stands at {after}; before: {before or 'empty'}.")
 

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import NamedTuple
 
 import uvicorn
@@ -40,6 +40,12 @@ class Service(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self.ready.set()
+
+    @override
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        # Uvicorn leaves the process when the application does not start; we still have to clean up, and to say so.
+        with suppress(SystemExit):
+            await super().serve(sockets)
 
     @override
     @contextmanager

@@ -4,11 +4,13 @@ import asyncio
 import logging
 import socket
 import sys
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from importlib.metadata import version
 from typing import Annotated, TextIO, cast
 
+import psycopg
 import typer
 from rich.rule import Rule
 
@@ -20,6 +22,7 @@ from api.settings import Settings
 from store import embedded
 from store.types import Role
 
+PATIENCE_SECONDS = 10
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -66,6 +69,7 @@ def configure_logs(settings: Settings) -> None:
     logs.configure(level, as_json=as_json, stream=cast("TextIO", _StandardError()))
     for noisy in ("alembic", "uvicorn", "httpx", "langgraph"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("psycopg.pool").setLevel(logging.WARNING)
     if terminal:
         # That the offline embedder is the poorer one stands in the block at the end of the start.
         logging.getLogger("agents.embedders").setLevel(logging.ERROR)
@@ -96,14 +100,39 @@ def _prepare(settings: Settings, stack: ExitStack) -> str | None:
             current.title = "PostgreSQL joined" if server.attached else "PostgreSQL started"
             current.detail = f"kept in {settings.data_dir}"
         owner_url, login_url = server.owner_url, server.login_url
-    elif settings.migration_database_url is not None:
-        owner_url = settings.migration_database_url.get_secret_value()
     else:
-        return None
+        with step("PostgreSQL") as current:
+            reach(settings, current.tell)
+            current.title = "PostgreSQL reached"
+        if settings.migration_database_url is None:
+            return None
+        owner_url = settings.migration_database_url.get_secret_value()
     with step("Schema") as current:
         applied = migrate.upgrade(owner_url)
         current.title = f"Schema made, {len(applied)} migrations" if applied else "Schema is current"
     return login_url
+
+
+def reach(settings: Settings, tell: Callable[[str], None]) -> None:
+    """Wait for the database of DATABASE_URL, which may be starting as well.
+
+    Raises OperationalError when it cannot be reached in time, Trouble when it is empty.
+    """
+    assert settings.database_url is not None
+    last = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            with psycopg.connect(settings.database_url.get_secret_value(), connect_timeout=5) as connection:
+                made = connection.execute("SELECT to_regtype('goal_status') IS NOT NULL").fetchone()
+        except psycopg.OperationalError as error:
+            if time.monotonic() > last:
+                raise
+            tell(str(error).splitlines()[0])
+            time.sleep(0.5)
+        else:
+            if made == (True,) or settings.migration_database_url is not None:
+                return
+            raise Trouble("The database is empty.", "Run `goals migrate` with MIGRATION_DATABASE_URL, its owner's.")
 
 
 async def _serve(settings: Settings, listening: socket.socket, login_url: str | None, *, demo: bool) -> None:
@@ -152,7 +181,7 @@ def _introduce(settings: Settings, sign_in: str | None) -> None:
         "Sign in": f"{sign_in}\n[quiet]works once, for 15 minutes; another: "
         f".venv/bin/goals token --user {LOCAL_USER} --link[/quiet]"
         if sign_in
-        else "POST /auth/token",
+        else f"{settings.url}\n[quiet]with a password; scripts: POST /auth/token[/quiet]",
         "Plan": '.venv/bin/goals plan "Learn Rust in six weeks"',
         "Studio": f"https://smith.langchain.com/studio/?baseUrl={settings.url}\n"
         "[quiet]or LangGraph's own server: make studio[/quiet]",

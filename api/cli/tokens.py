@@ -19,12 +19,13 @@ LOCAL_USER = "you"
 
 def mint(settings: Settings, user_id: str, role: Role) -> tuple[str, int]:
     """An access token and its lifetime in seconds, signed with the keys under the data directory."""
+    from api.auth.keys import kept_at
     from api.services import open_tokens
 
-    if settings.database_url is not None and settings.jwt_private_key is None:
+    if not settings.embedded and settings.jwt_private_key is None and not kept_at(settings).exists():
         raise Trouble(
-            "Tokens are handed out here only on the embedded default.",
-            "With DATABASE_URL set, sign in through POST /auth/token or your own issuer.",
+            f"The key the service signs with is not here: neither JWT_PRIVATE_KEY nor {kept_at(settings)} is there.",
+            "Run this where the service runs, or sign in through POST /auth/token or your own issuer.",
         )
     issued = open_tokens(settings).issue(Principal(user_id, role))
     return issued.access_token, issued.expires_in
@@ -57,7 +58,7 @@ def token(
     link: Annotated[bool, typer.Option("--link", help="Print a link that signs in to the page once instead.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print token and lifetime as JSON.")] = False,
 ) -> None:
-    """Print a bearer token for a user of the embedded default, valid for minutes."""
+    """Print a bearer token, valid for minutes, where the key of the service is; for the first admin, too."""
     from store import migrate
 
     settings = Settings()

@@ -8,13 +8,11 @@ from typing import Annotated
 
 import typer
 
+from api.cli.console import err
 from api.cli.processes import parent_gone
 from api.settings import Settings
 
-app = typer.Typer(help="Work without a port: runs and events.", invoke_without_command=True)
 
-
-@app.callback(invoke_without_command=True)
 def worker(
     listen_fd: Annotated[int | None, typer.Option(hidden=True, help="Serve on this inherited socket as well.")] = None,
     parent: Annotated[int, typer.Option(hidden=True, help="End when this process does.")] = 0,
@@ -22,11 +20,13 @@ def worker(
     """Take runs from the queue and carry events to their sinks until stopped. Start as many as you like."""
     import uvloop
 
-    from api.cli.serve import check_traces, configure_logs
+    from api.cli.serve import check_traces, configure_logs, reach
 
     settings = Settings()
     configure_logs(settings)
     check_traces(settings)
+    if not settings.embedded:
+        reach(settings, err.print)
     with ExitStack() as stack, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         listening = stack.enter_context(socket.socket(fileno=listen_fd)) if listen_fd is not None else None
         runner.run(_work(settings, listening, parent))

@@ -11,16 +11,18 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import psutil
 import pytest
+from pydantic import ValidationError
 from typer.testing import CliRunner, Result
 
+from api.auth.keys import load
 from api.cli import build
 from api.cli.cards import duration
-from api.cli.console import Trouble
+from api.cli.console import Trouble, speaking_plainly
 from api.cli.tokens import mint
 from api.settings import Settings, given
 from store import embedded
@@ -177,7 +179,42 @@ def test_token_is_refused_where_users_live_elsewhere(alone: Path, monkeypatch: p
     monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere/goals")
     result = goals("token", "--user", "ada")
     assert isinstance(result.exception, Trouble)
-    assert "embedded default" in result.exception.problem
+    assert "key the service signs with" in result.exception.problem
+
+
+def test_the_first_admin_of_a_database_elsewhere_is_made_where_the_key_is(
+    alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (alone / "keys").mkdir(parents=True)
+    load(Settings())
+    monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere/goals")
+    assert goals("token", "--user", "root", "--role", "admin").exit_code == 0
+    assert isinstance(goals("token", "--user", "root", "--link").exception, Trouble)
+
+
+@pytest.mark.parametrize("url", ["mysql://ada:hush@there/goals", "hush"])
+def test_a_database_url_that_is_none_is_refused_unquoted(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert "hush" not in str(refused.value)
+    assert "postgresql://" in str(refused.value)
+
+
+@pytest.mark.parametrize("command", [["serve"], ["worker"], ["migrate"]])
+def test_an_absent_database_is_told_in_words(alone: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+    monkeypatch.setattr("api.cli.serve.PATIENCE_SECONDS", 0)
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://127.0.0.1:{free_port()}/goals")
+    with pytest.raises(SystemExit) as left, speaking_plainly():
+        raise cast("BaseException", goals(*command).exception)
+    assert left.value.code == 1
+
+
+def test_a_revision_nobody_knows_is_refused(alone: Path) -> None:
+    result = goals("migrate", "--to", "999")
+    assert isinstance(result.exception, Trouble)
+    assert "head" in result.exception.remedy
+    assert not alone.exists()
 
 
 def test_plan_without_a_service_says_how_to_start_one(alone: Path) -> None:
