@@ -85,6 +85,11 @@ def speaking_plainly() -> Generator[None]:
     except (psycopg.OperationalError, psycopg.errors.InsufficientPrivilege) as error:
         err.print(f"[fail]PostgreSQL cannot be used: {escape(str(error).strip())}[/fail]")
         err.print("`goals doctor` looks at every part.")
+    except OSError as error:
+        if error.filename is None:
+            raise
+        err.print(f"[fail]{error.strerror}: {escape(str(error.filename))}[/fail]")
+        err.print("DATA_DIR says where everything is kept; `goals doctor` looks at it.")
     except ValidationError as error:
         fields = ", ".join(
             f"{'.'.join(map(str, e['loc'])).upper()} ({e['msg'].removeprefix('Value error, ')})" for e in error.errors()

@@ -39,6 +39,7 @@ def serve(
     settings = Settings().model_copy(update=given)
     configure_logs(settings)
     check_traces(settings)
+    check_keys(settings)
     out.print(f"\n[bold]AI Goals Tracker[/bold] [quiet]{version('ai-goals-tracker')}[/quiet]\n")
     with ExitStack() as stack:
         listening = stack.enter_context(listen(settings))
@@ -57,6 +58,17 @@ def check_traces(settings: Settings) -> None:
     if tracing.missing(settings):
         problem = "OTEL_EXPORTER_OTLP_ENDPOINT is set, but what sends traces is not installed."
         raise Trouble(problem, "pip install 'ai-goals-tracker\\[traces]', or unset it.")
+
+
+def check_keys(settings: Settings) -> None:
+    """Refuse a key nobody can sign with before anything is started."""
+    from api.auth import keys
+
+    if settings.jwt_private_key is not None or settings.jwt_public_keys:
+        try:
+            keys.load(settings)
+        except keys.UnusableKey as error:
+            raise Trouble(str(error), "openssl genpkey -algorithm ed25519 makes one.") from error
 
 
 def configure_logs(settings: Settings) -> None:

@@ -210,6 +210,25 @@ def test_an_absent_database_is_told_in_words(alone: Path, monkeypatch: pytest.Mo
     assert left.value.code == 1
 
 
+def test_a_data_directory_that_cannot_be_made_is_told_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "file"))
+    with pytest.raises(SystemExit) as left, speaking_plainly():
+        raise cast("BaseException", goals("token", "--user", "ada").exception)
+    assert left.value.code == 1
+    assert "DATA_DIR" in capsys.readouterr().err
+
+
+def test_serve_refuses_an_unusable_key_unquoted(alone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_PRIVATE_KEY", "hush")
+    refused = goals("serve").exception
+    assert isinstance(refused, Trouble)
+    assert "hush" not in refused.problem + refused.remedy
+    assert not alone.exists()
+
+
 def test_a_revision_nobody_knows_is_refused(alone: Path) -> None:
     result = goals("migrate", "--to", "999")
     assert isinstance(result.exception, Trouble)
