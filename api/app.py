@@ -42,7 +42,7 @@ def create_app(settings: Settings, *, services: Services | None = None) -> FastA
                 finally:
                     await end([measuring])
 
-    app = FastAPI(title="AI Goals Tracker", lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    app = FastAPI(title="AI Goals Tracker", lifespan=lifespan, docs_url=None, redoc_url=None)
     for router in routers():
         app.include_router(router)
     errors.install(app)

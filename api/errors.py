@@ -206,10 +206,18 @@ def _from_validation(error: RequestValidationError) -> Problem:
     return Problem(422, "validation_failed", detail, title="The request is not valid", errors=problems)
 
 
+_PLAINER = {
+    "extra_forbidden": "There is no such field or parameter here.",
+    "model_attributes_type": "Send an object.",
+    "model_type": "Send an object.",
+}
+"""Where Pydantic speaks of its own classes."""
+
+
 def _field_error(entry: Mapping[str, object]) -> FieldError:
     parts = [str(part) for part in cast("Sequence[object]", entry.get("loc") or ())]
     # Pydantic's message never quotes the input here; `input` and `ctx` are left out because they do.
-    detail = str(entry.get("msg", "invalid")).removeprefix("Value error, ")
+    detail = _PLAINER.get(str(entry.get("type"))) or str(entry.get("msg", "invalid")).removeprefix("Value error, ")
     if parts and parts[0] == "body":
         pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts[1:])
         return FieldError(pointer=pointer, detail=detail)

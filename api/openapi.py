@@ -5,7 +5,9 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
+from starlette.responses import HTMLResponse
 
 from api.errors import MEDIA_TYPE
 
@@ -19,6 +21,11 @@ Agents are reached under `/threads`, `/runs` and `/assistants`: that is LangGrap
 its SDKs, `useStream`, RemoteGraph and Studio work with this address and its tokens. There, what is not listed is passed
 over, bodies are JSON whatever their content type says, and lists of parameters may be repeated, one JSON array, or
 separated by commas. Where this service differs from LangGraph's own, on purpose, is told in its `docs/serving.md`.
+"""
+
+_WITHOUT_NETWORK = """
+<p>This reader, Swagger UI, is loaded from cdn.jsdelivr.net. If it does not appear, your browser cannot reach that:
+the document itself is <a href="/openapi.json">/openapi.json</a>, and any OpenAPI reader shows it.</p>
 """
 
 PUBLIC: dict[str, Any] = {"security": []}
@@ -112,6 +119,15 @@ def describe(app: FastAPI, others: Callable[[], Described]) -> None:
         return app.openapi_schema
 
     app.openapi = document
+    app.add_api_route("/docs", _reader, include_in_schema=False)
+
+
+async def _reader() -> HTMLResponse:
+    page = get_swagger_ui_html(
+        openapi_url="/openapi.json", title="AI Goals Tracker", swagger_favicon_url="/page/icon.svg"
+    )
+    inside = '<div id="swagger-ui">'
+    return HTMLResponse(bytes(page.body).decode().replace(inside, inside + _WITHOUT_NETWORK))
 
 
 def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from api.openapi import operations
 
-PUBLIC_ROUTES = frozenset({"/", "/page/{name}", "/metrics", "/docs", "/docs/oauth2-redirect", "/openapi.json"})
+PUBLIC_ROUTES = frozenset({"/", "/page/{name}", "/metrics", "/docs", "/openapi.json"})
 """Undocumented routes that are meant for everybody; none of them shows anybody's data."""
 
 

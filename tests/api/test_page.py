@@ -48,3 +48,9 @@ async def test_texts_never_become_markup(anonymous: httpx.AsyncClient) -> None:
     for name in ("main", "board", "chat", "events", "wire", "live", "dom", "markdown", "api"):
         source = (await anonymous.get(f"/page/{name}.js")).text
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", source), name
+
+
+async def test_the_reader_of_the_document_says_where_it_is_when_it_cannot_be_loaded(
+    anonymous: httpx.AsyncClient,
+) -> None:
+    assert 'href="/openapi.json"' in (await anonymous.get("/docs")).text
