@@ -19,7 +19,7 @@ def _split(value: object) -> object:
 def _postgresql(url: SecretStr) -> SecretStr:
     """Refused here, where it is not echoed: a driver quotes what it cannot read, password included."""
     if not re.match(r"postgres(ql)?://|\w+\s*=", url.get_secret_value()):
-        raise ValueError("write it as postgresql://user:password@host:5432/name")
+        raise ValueError("write it as postgresql://user:password@host:5432/name")  # pragma: allowlist secret
     return url
 
 
