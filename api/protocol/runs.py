@@ -224,19 +224,24 @@ async def cancel(request: Request) -> ASGIApp:
 
 
 async def cancel_many(request: Request) -> Response:
-    """Stop several runs: those named, or all of a status."""
+    """Stop several runs: those named, those of a thread, or all of the caller's, of one status or whichever it is."""
     engine, caller = await arrive(request)
     body = await body_of(request)
-    action, named = _action(request), list_in(body, "run_ids")
+    action, named, status = _action(request), list_in(body, "run_ids"), body.get("status")
+    if status not in (None, "all", RunStatus.PENDING, RunStatus.RUNNING):
+        raise Invalid("'status' must be pending, running or all.")
+    if named is None and not body.get("thread_id") and status is None:
+        raise Invalid("Say which runs to stop: by run_ids, by thread_id, or by status.")
     async with engine.database.transaction(caller) as tx:
-        if named:
+        if named is not None:
             found = [await runs.get(tx, uuid_text(run_id, "run")) for run_id in named]
         elif body.get("thread_id"):
             found = await runs.unfinished(tx, uuid_text(body["thread_id"], "thread"))
         else:
             found = await runs.unfinished_of_caller(tx)
     for run in found:
-        await engine.cancel(caller, run.run_id, action)
+        if status in (None, "all", run.status):
+            await engine.cancel(caller, run.run_id, action)
     return empty()
 
 

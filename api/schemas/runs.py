@@ -76,12 +76,13 @@ class RunBatch(RootModel[Annotated[list[RunCreate], Field(max_length=100)]]):
 
 
 class RunsCancel(Asked):
-    """Which runs; all of the caller's when neither member is given."""
+    """Which runs: those named, those of a thread, or all of the caller's that have this status."""
 
     model_config = like(thread_id="0197a5a2-7c00-7abc-8000-1234567890ab")
 
     run_ids: list[UUID] | None = None
     thread_id: UUID | None = None
+    status: Literal["pending", "running", "all"] | None = None
 
 
 class Run(Shown):

@@ -17,6 +17,8 @@ CASES: list[tuple[str, str, dict[str, Any], int]] = [
     ("POST", "/runs/cancel", {"json": {"run_ids": 5}}, 422),
     ("POST", "/runs/cancel", {"json": {"run_ids": [UNKNOWN]}}, 404),
     ("POST", "/runs/cancel?action=explode", {"json": {}}, 422),
+    ("POST", "/runs/cancel", {"json": {}}, 422),
+    ("POST", "/runs/cancel", {"json": {"status": "finished"}}, 422),
     ("POST", "/runs/batch", {"json": [5]}, 422),
     ("POST", "/threads/search", {"json": {"select": 5}}, 422),
     ("POST", "/threads/search", {"json": {"ids": {"a": 1}}}, 422),

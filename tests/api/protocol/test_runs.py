@@ -318,3 +318,19 @@ async def test_a_thread_is_free_once_its_only_run_was_deleted(client: LangGraphC
     assert await client.runs.list(thread_id) == []
     gate.open.set()
     assert cast("Any", await client.runs.wait(thread_id, "steps", input=steps(1)))["taken"]
+
+
+async def test_runs_of_one_status_are_stopped_and_the_others_go_on(
+    client: LangGraphClient, service: Service, other_learner: Principal, gate: Gate
+) -> None:
+    thread_id = await new_thread(client)
+    going = (await client.runs.create(thread_id, "held_steps", input=steps(3)))["run_id"]
+    queued = (await client.runs.create(thread_id, "held_steps", input=steps(3)))["run_id"]
+    await gate.reached.wait()
+    await service.client(other_learner).runs.cancel_many(status="all")
+    await client.runs.cancel_many(status="pending")
+    assert (await client.runs.get(thread_id, queued))["status"] == "interrupted"
+    assert (await client.runs.get(thread_id, going))["status"] == "running"
+    gate.open.set()
+    await client.runs.join(thread_id, going)
+    assert (await client.runs.get(thread_id, going))["status"] == "success"
