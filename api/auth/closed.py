@@ -44,6 +44,8 @@ async def _follow(database: Database, tokens: Tokens, bell: Bell) -> None:
             await _dismiss(database, tokens, OVERLAP + timedelta(seconds=asked - known))
         except StoreError as error:
             logger.debug("Closed accounts could not be asked for: %s", error)
+        except Exception:  # whatever it was: who stops looking lets closed accounts in
+            logger.exception("Closed accounts could not be asked for.")
         else:
             known = asked
 

@@ -19,6 +19,8 @@ from store.principal import Principal
 from store.types import new_id
 
 _CACHE_SIZE = 10_000
+_CROWD = 1_000
+"""So many dismissed users are looked through for those to forget; twice as many as were left, the next time."""
 _REQUIRED = ["exp", "iat", "sub", "aud", "iss", "jti"]
 
 
@@ -49,7 +51,13 @@ class Tokens:
     clock: Callable[[], float] = time.time
     _verified: "OrderedDict[str, _Verified]" = field(default_factory=OrderedDict)
     _dismissed: dict[str, float] = field(default_factory=dict)
+    _crowd: int = _CROWD
     _dismissals: "WeakValueDictionary[str, asyncio.Event]" = field(default_factory=WeakValueDictionary)
+
+    @property
+    def dismissals(self) -> int:
+        """How many closed accounts are remembered."""
+        return len(self._dismissed)
 
     @property
     def longest(self) -> timedelta:
@@ -105,8 +113,9 @@ class Tokens:
         until = now - age + self.longest.total_seconds() if self.external is None or erased else math.inf
         if until <= now:
             return
-        if user_id not in self._dismissed:
+        if len(self._dismissed) >= self._crowd:
             self._dismissed = {user: end for user, end in self._dismissed.items() if end > now}
+            self._crowd = max(_CROWD, 2 * len(self._dismissed))
         self._dismissed[user_id] = max(until, self._dismissed.get(user_id, 0))
         dismissal = self._dismissals.get(user_id)
         if dismissal is not None:

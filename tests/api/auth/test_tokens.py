@@ -121,6 +121,21 @@ async def test_a_closed_account_loses_its_tokens_at_once(tokens: Tokens) -> None
     assert (await tokens.verify(other)).user_id == "bob"
 
 
+async def test_closed_accounts_are_forgotten_once_their_tokens_have_run_out(
+    tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokens, "_crowd", 10)
+    for number in range(10):
+        tokens.dismiss(f"long ago {number}")
+    now = tokens.clock()
+    tokens.clock = lambda: now + 3600
+    token = tokens.issue(Principal("ada", Role.LEARNER)).access_token
+    tokens.dismiss("ada")
+    assert tokens.dismissals == 1
+    with pytest.raises(Problem):
+        await tokens.verify(token)
+
+
 async def test_a_key_of_another_service_is_not_ours(tokens: Tokens) -> None:
     stranger = replace(tokens, keys=keys.table(pem_of(Ed25519PrivateKey.generate())))
     with pytest.raises(Problem):
