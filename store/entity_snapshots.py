@@ -28,8 +28,14 @@ class SnapshotSink:
         due = [event for event in events if event.entity_version % EVERY == 0]
         if due:
             async with self._database.transaction(SERVICE) as tx:
+                await tx.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended('entity_snapshots', 0))")
                 for event in due:
                     await store_snapshot(tx, event, self._archive)
+
+
+async def wait_for_writers(tx: Transaction) -> None:
+    """Return once every sink that has read events has stored their states; others wait until `tx` ends."""
+    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('entity_snapshots', 0))")
 
 
 async def store_snapshot(tx: Transaction, event: SequencedEvent, archive: Lake | None) -> None:

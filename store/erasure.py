@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from store import courses, cursors, goals, users
+from store import courses, cursors, entity_snapshots, goals, users
 from store.broker import Broker, declare
 from store.database import Database, Transaction
 from store.errors import Conflict, Unavailable
@@ -76,6 +76,10 @@ async def erase_user(
     await asyncio.to_thread(lake.folder.sweep)
     while rewritten := await _rewrite_files(database, lake, user_id):
         result.files += rewritten
+    async with database.transaction(SERVICE) as tx:
+        # Again: states of whoever read the events before they were empty, and stores what they added up to after.
+        await entity_snapshots.wait_for_writers(tx)
+        await _hollow_snapshots(tx, user_id)
     if rabbitmq_url is not None:
         await _renew_log_queue(rabbitmq_url, exchange)
         async with database.transaction(SERVICE) as tx:
@@ -195,8 +199,7 @@ async def _hollow_events(tx: Transaction, user_id: str) -> int:
         await cursor.execute(remaining, [list(before)])
         after: dict[int, bytes] = dict(await cursor.fetchall())
     await _note(tx, [(position, original, after[position]) for position, original in before.items()])
-    snapshots: LiteralString = "UPDATE entity_snapshots AS e SET state = '{}' WHERE " + _THEIRS
-    await tx.execute(snapshots, {"user": user_id})
+    await _hollow_snapshots(tx, user_id)
     await tx.execute(
         """
         UPDATE sink_parked AS p SET error = 'erased' FROM event_log AS l JOIN events AS e USING (seq)
@@ -205,6 +208,11 @@ async def _hollow_events(tx: Transaction, user_id: str) -> int:
         [user_id],
     )
     return count
+
+
+async def _hollow_snapshots(tx: Transaction, user_id: str) -> None:
+    query: LiteralString = "UPDATE entity_snapshots AS e SET state = '{}' WHERE " + _THEIRS
+    await tx.execute(query, {"user": user_id})
 
 
 async def _note(tx: Transaction, redactions: list[tuple[int, bytes, bytes]]) -> None:

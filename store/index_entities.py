@@ -35,7 +35,10 @@ async def _index(database: Database, embedder: Embedder, keys: Sequence[EntityKe
     async with database.transaction(SERVICE) as tx:
         documents = await index_documents.read(tx, keys)
         before = await index_rows.stored(tx, model, keys)
-    cut = [index_documents.cut(document, model, embedder.chunk_chars) for document in documents]
+    # In a thread: a long file takes seconds to cut, and this process streams answers meanwhile.
+    cut = await asyncio.to_thread(
+        lambda: [index_documents.cut(document, model, embedder.chunk_chars) for document in documents]
+    )
     missing = _missing(cut, before)
     vectors: dict[bytes, Vector] = {}
     if missing:

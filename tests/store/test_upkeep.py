@@ -3,13 +3,14 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-from store import audit, courses, cursors, erasure, goals, history, retention, tasks, users
+from store import audit, courses, cursors, entity_snapshots, erasure, goals, history, retention, tasks, users
 from store.audit import Report
 from store.background import service_session
 from store.broker import Broker
@@ -308,6 +309,33 @@ async def test_no_cut_takes_the_digest_of_a_text_that_is_about_to_go(
     await asyncio.gather(*cuts)
     await carry(urls, lake)
     assert (await report_of(database, lake)).differences == []
+
+
+async def test_no_state_is_kept_that_was_read_before_an_erasure_and_stored_after(
+    database: Database, lake: Lake, goal_id: UUID, urls: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, go_on = asyncio.Event(), asyncio.Event()
+    fold_of, wait_for_lake = entity_snapshots.fold_of, erasure._wait_for_lake  # pyright: ignore[reportPrivateUsage]
+
+    async def read_early(*given: Any, **more: Any) -> Any:
+        found = await fold_of(*given, **more)
+        if "secret" in repr(found):
+            read.set()
+            await go_on.wait()
+        return found
+
+    async def events_are_empty(*given: Any) -> None:
+        go_on.set()
+        await wait_for_lake(*given)
+
+    monkeypatch.setattr(entity_snapshots, "EVERY", 1)
+    monkeypatch.setattr(entity_snapshots, "fold_of", read_early)
+    monkeypatch.setattr(erasure, "_wait_for_lake", events_are_empty)
+    storing = asyncio.create_task(carry(urls, SnapshotSink(database)), name="storing")
+    await read.wait()
+    await erase_with_relay(database, lake, "ada", urls)
+    await storing
+    assert b"secret" not in everything_written(Path(lake.uri), urls)
 
 
 async def test_erasing_leaves_no_row_with_the_users_id(
