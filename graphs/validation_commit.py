@@ -101,7 +101,7 @@ async def _save(context: ToolContext, state: State, validation: Validation, code
 async def _learn(tx: Transaction, context: ToolContext, subject: Subject, passed: bool, level: int) -> None:
     taken = await hint_grants.of_task(tx, UUID(str(subject["task_id"])))
     highest = max([level, *(grant.level for grant in taken)])
-    for skill in subject["skills"]:
+    for skill in sorted(subject["skills"]):  # locked in one order, or two outcomes at once could wait for each other
         evidence = Evidence(skill, UUID(str(subject["snapshot_id"])), passed, highest, subject["first_try"])
         await mastery.record(tx, evidence, context.now)
 

@@ -44,17 +44,19 @@ class Evidence:
     first_try: bool
 
 
-_LOCKED: LiteralString = """
-SELECT skill, card, due_at, successes, failures, last_evidence_at
-FROM skill_mastery WHERE user_id = %s AND skill = %s FOR UPDATE
+_BEGIN: LiteralString = """
+INSERT INTO skill_mastery (user_id, skill, card, due_at, successes, failures, last_evidence_at)
+VALUES (%(user_id)s, %(skill)s, %(card)s, %(now)s, 0, 0, %(now)s)
+ON CONFLICT (user_id, skill) DO NOTHING
 """
 
+_LOCKED: LiteralString = "SELECT card FROM skill_mastery WHERE user_id = %s AND skill = %s FOR UPDATE"
+
 _SAVE: LiteralString = """
-INSERT INTO skill_mastery (user_id, skill, card, due_at, successes, failures, last_evidence_at)
-VALUES (%(user_id)s, %(skill)s, %(card)s, %(due_at)s, %(successes)s, %(failures)s, %(now)s)
-ON CONFLICT (user_id, skill) DO UPDATE SET
-    card = EXCLUDED.card, due_at = EXCLUDED.due_at, last_evidence_at = EXCLUDED.last_evidence_at,
-    successes = EXCLUDED.successes, failures = EXCLUDED.failures
+UPDATE skill_mastery SET
+    card = %(card)s, due_at = %(due_at)s, last_evidence_at = %(now)s,
+    successes = successes + %(passed)s, failures = failures + %(failed)s
+WHERE user_id = %(user_id)s AND skill = %(skill)s
 """
 
 
@@ -80,21 +82,13 @@ async def record(tx: Transaction, evidence: Evidence, now: datetime) -> bool:
     )
     if not fresh:
         return False
-    known = await tx.fetch_one(_LOCKED, [tx.principal.user_id, evidence.skill], row=Mastery)
-    card = Card.from_dict(known.card) if known else Card(card_id=1, due=now)  # pyright: ignore[reportArgumentType]
-    card, _ = Scheduler(enable_fuzzing=False).review_card(card, grade, now)
-    await tx.execute(
-        _SAVE,
-        {
-            "user_id": tx.principal.user_id,
-            "skill": evidence.skill,
-            "card": Jsonb(card.to_dict()),
-            "due_at": card.due,
-            "successes": (known.successes if known else 0.0) + (1.0 if evidence.passed else 0.0),
-            "failures": (known.failures if known else 0.0) + (0.0 if evidence.passed else 1.0),
-            "now": now,
-        },
-    )
+    mine = {"user_id": tx.principal.user_id, "skill": evidence.skill, "now": now}
+    # A row that is not there cannot be locked: two first outcomes at once would each begin from nothing.
+    await tx.execute(_BEGIN, {**mine, "card": Jsonb(Card(card_id=1, due=now).to_dict())})
+    known: dict[str, Any] = await tx.fetch_value(_LOCKED, [tx.principal.user_id, evidence.skill])
+    card, _ = Scheduler(enable_fuzzing=False).review_card(Card.from_dict(known), grade, now)  # pyright: ignore[reportArgumentType]
+    outcome = {"passed": int(evidence.passed), "failed": int(not evidence.passed)}
+    await tx.execute(_SAVE, {**mine, **outcome, "card": Jsonb(card.to_dict()), "due_at": card.due})
     return True
 
 

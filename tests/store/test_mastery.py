@@ -1,5 +1,6 @@
 """Mastery: what an outcome does to a card, once per snapshot, and only for its owner."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -49,6 +50,29 @@ async def test_one_snapshot_counts_once(database: Database, learner: Principal) 
         assert await mastery.all_of_caller(tx) == once
     assert (once[0].successes, once[0].failures) == (1, 0)
     assert once[0].due_at > NOW + timedelta(days=1)
+
+
+async def test_first_outcomes_at_once_all_count(database: Database, learner: Principal) -> None:
+    first, second = [
+        Evidence("loops", await snapshot_of(database, learner), passed=passed, hint_level=0, first_try=True)
+        for passed in (True, False)
+    ]
+
+    async def later() -> None:
+        async with database.transaction(learner) as tx:
+            await mastery.record(tx, second, NOW)
+
+    async with database.transaction(learner) as tx:
+        await mastery.record(tx, first, NOW)
+        waiting = asyncio.create_task(later())
+        waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid)"
+        async with asyncio.timeout(10):
+            while not await tx.fetch_value(waits):  # noqa: ASYNC110 - PostgreSQL offers nothing to wait on
+                await asyncio.sleep(0.01)
+    await waiting
+    async with database.transaction(learner) as tx:
+        (skill,) = await mastery.all_of_caller(tx)
+    assert (skill.successes, skill.failures) == (1, 1)
 
 
 async def test_a_skill_is_forgotten_with_time_and_the_card_is_deterministic(
