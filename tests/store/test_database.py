@@ -1,6 +1,7 @@
 """The door: what it survives, and how refusals of PostgreSQL reach the caller."""
 
 import asyncio
+import contextlib
 
 import psycopg
 import pytest
@@ -58,6 +59,19 @@ async def test_a_rule_of_the_database_is_named(database: Database) -> None:
             await tx.execute(
                 "INSERT INTO courses VALUES ('', 'o', '', '', '', 'en', 'draft', 'global', NULL, NULL, 1, now(), now())"
             )
+
+
+async def test_a_commit_that_keeps_nothing_is_no_success(database: Database, learner: Principal) -> None:
+    woken: list[None] = []
+    database.after_events = lambda: woken.append(None)
+    with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+        async with database.transaction(learner) as tx:
+            await goals.create(tx, NewGoal(title="Go"))
+            with contextlib.suppress(psycopg.Error):
+                await tx.execute("SELECT 1 / 0")
+    assert woken == []
+    async with database.transaction(learner) as tx:
+        assert await tx.fetch_value("SELECT count(*) FROM goals") == 0
 
 
 async def test_writers_wake_the_sequencer_only_when_they_wrote(database: Database, learner: Principal) -> None:
