@@ -1,7 +1,6 @@
 """Durable cursors: how far each sink has come, moved by fenced updates only."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import LiteralString
 
 from psycopg import AsyncConnection
@@ -29,7 +28,8 @@ class Cursor:
     position: int
     pending_end: int | None
     waiting: int
-    oldest: datetime | None
+    age: float
+    """For how many seconds the next event has waited, by PostgreSQL's clock alone: ours may be another."""
     flush: bool
     retry_position: int | None
 
@@ -51,7 +51,8 @@ async def read(connection: AsyncConnection, name: str) -> Cursor:
         await cursor.execute(
             """
             SELECT s.name, s.position, s.pending_end, h.next_position - 1 - s.position AS waiting,
-                   (SELECT l.sequenced_at FROM event_log AS l WHERE l.position = s.position + 1) AS oldest,
+                   (SELECT coalesce(extract(epoch FROM clock_timestamp() - max(l.sequenced_at)), 0)::float8
+                    FROM event_log AS l WHERE l.position = s.position + 1) AS age,
                    s.flush_to > s.position AS flush,
                    (SELECT min(p.position) FROM sink_parked AS p WHERE p.sink = s.name AND p.retry) AS retry_position
             FROM sinks AS s, event_head AS h WHERE s.name = %s

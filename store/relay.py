@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Protocol, runtime_checkable
 
 from psycopg import AsyncConnection
@@ -124,9 +123,8 @@ class Relay(BackgroundLoop):
         if cursor.waiting == 0:
             return POLL_SECONDS
         too_few = cursor.pending_end is None and cursor.waiting < self.policy.min_events
-        age = (datetime.now(UTC) - cursor.oldest).total_seconds() if cursor.oldest else 0.0
-        if too_few and age < self.policy.max_wait and not (cursor.flush or self.stopping):
-            return min(POLL_SECONDS, max(0.05, self.policy.max_wait - age))
+        if too_few and cursor.age < self.policy.max_wait and not (cursor.flush or self.stopping):
+            return min(POLL_SECONDS, max(0.05, self.policy.max_wait - cursor.age))
         return await self._deliver(connection, cursor)
 
     async def _deliver(self, connection: AsyncConnection, cursor: cursors.Cursor) -> float | None:

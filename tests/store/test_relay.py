@@ -159,6 +159,22 @@ async def test_small_batches_wait_for_company_unless_flushed(urls: Urls, session
         assert await cursors.flushed(session, "memory")
 
 
+async def test_a_small_batch_waits_no_longer_than_it_may_by_the_clock_of_postgresql(
+    urls: Urls, session: AsyncConnection
+) -> None:
+    await logged(urls, session, 3)
+    sink = MemorySink()
+    waiting = Relay(urls.login, sink, Bell(), policy=BatchPolicy(min_events=100, max_wait=60))
+    await cursors.register(session, "memory")
+    pause = await waiting.step(session)
+    assert (pause, sink.events) == (relay.POLL_SECONDS, [])
+    with psycopg.connect(urls.owner) as owner:
+        owner.execute("UPDATE event_log SET sequenced_at = clock_timestamp() - interval '61 seconds'")
+    assert 61 <= (await cursors.read(session, "memory")).age < 120
+    await waiting.step(session)
+    assert sink.positions == [1, 2, 3]
+
+
 async def test_stopping_delivers_what_is_waiting(urls: Urls, session: AsyncConnection) -> None:
     await logged(urls, session, 3)
     sink = MemorySink()
