@@ -14,6 +14,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_function
 from opentelemetry.trace import Span
 from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_core import to_json
 
 from agents.failures import FailureKind, ModelFailure, translated
 from agents.offline import OfflineChatModel, Rule, WordByWord
@@ -281,7 +282,8 @@ def _parsed(schema: type[T], message: AIMessage) -> T:
     """Find the answer in a tool call or in the text. Raises ValueError (pydantic's errors are ones)."""
     for call in message.tool_calls:
         if call["name"] == schema.__name__:
-            return schema.model_validate(call["args"])
+            # By way of JSON, as the text below: in Python's objects half a surrogate pair would pass.
+            return schema.model_validate_json(to_json(call["args"]))
     text = message.text
     start, end = text.find("{"), text.rfind("}")
     if start < 0 or end < start:

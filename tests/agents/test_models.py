@@ -93,6 +93,7 @@ async def test_structure_in_a_tool_call_is_understood(models: Models) -> None:
         fake.answer('{"animal": "cat", "legs": "many"}'),
         fake.answer('{"animal": "cat"}'),
         fake.answer(calls=[("Count", '{"animal": ')]),
+        fake.answer(calls=[("Count", '{"animal": "half a pair: \\ud83d", "legs": 4}')]),
         fake.answer("[1, 2]"),
     ],
 )
