@@ -14,7 +14,7 @@ from store.database import Database
 from store.errors import Unavailable
 from store.principal import Principal
 from store.types import Role
-from tests.api.conftest import BASE_URL
+from tests.api.conftest import BASE_URL, AsPrincipal
 
 
 async def test_a_living_process_says_so(anonymous: httpx.AsyncClient) -> None:
@@ -41,6 +41,24 @@ async def test_each_part_tells_its_state(ada: httpx.AsyncClient, anonymous: http
     assert report["parts"]["embedder"]["status"] == "degraded"
     assert report["status"] == "degraded"
     assert (await anonymous.get("/health")).status_code == 401
+
+
+async def test_only_admins_read_what_an_error_says(
+    client_of: AsPrincipal, learner: Principal, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "ConnectionError: amqp://goals@10.0.0.7:5672 refused"
+
+    async def troubled() -> dict[str, Any]:
+        sink = {"last_error": said, "parked": 0, "state": "failing", "error": said}
+        calm = {"last_error": None, "parked": 0, "state": "not configured here"}
+        return {"position": 1, "state": "failing", "error": said, "sinks": {"broker": sink, "lake": calm}}
+
+    monkeypatch.setattr(services.events, "health", troubled)
+    shown = (await client_of(learner).get("/health")).json()["parts"]["events"]
+    assert (shown["error"], shown["sinks"]["broker"]["last_error"]) == ("ConnectionError", "ConnectionError")
+    assert (shown["sinks"]["broker"]["error"], shown["sinks"]["lake"]["last_error"]) == ("ConnectionError", None)
+    whole = (await client_of(Principal("root", Role.ADMIN)).get("/health")).json()["parts"]["events"]
+    assert (whole["error"], whole["sinks"]["broker"]["last_error"]) == (said, said)
 
 
 async def test_every_sink_of_the_event_path_is_shown(settings: Settings, database: Database) -> None:
