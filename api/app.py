@@ -65,6 +65,5 @@ def create_app(settings: Settings, *, services: Services | None = None) -> FastA
 
 
 def _hosts(settings: Settings) -> frozenset[str]:
-    if settings.allowed_hosts:
-        return frozenset(name.lower() for name in settings.allowed_hosts)
-    return frozenset({*LOCAL_HOSTS, settings.host.lower()})
+    # This machine's own names always count: health checks use them, and no page of somebody else can.
+    return frozenset({*LOCAL_HOSTS, *map(str.lower, settings.allowed_hosts or (settings.host,))})

@@ -11,7 +11,10 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Message, Receive, Scope, Send
 
+from api.app import create_app
 from api.middleware import FrontDoor, Limits
+from api.services import Services
+from tests.api.conftest import BASE_URL
 from tests.api.serving import served
 from tests.api.test_bodies import says_what_to_do
 
@@ -104,6 +107,16 @@ async def test_only_known_hosts_are_served(address: str, host: str, status: int)
     async with httpx.AsyncClient() as client:
         answer = await client.get(address, headers={"Host": host})
     assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("goals.example.org", 200), ("127.0.0.1:8000", 200), ("LOCALHOST", 200), ("evil.net", 400)]
+)
+async def test_named_hosts_are_served_besides_localhost(services: Services, host: str, status: int) -> None:
+    app = create_app(services.settings.model_copy(update={"allowed_hosts": ("Goals.example.org",)}), services=services)
+    app.state.services = services
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE_URL) as client:
+        assert (await client.get("/healthz", headers={"Host": host})).status_code == status
 
 
 async def test_a_request_id_is_kept_if_it_is_harmless(address: str) -> None:
