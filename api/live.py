@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from starlette.websockets import WebSocket
 
 from api.allowance import Allowance
-from api.bodies import decode
 from api.errors import Problem, as_problem
+from api.hearing import next_text, value_of
 from api.schemas.goals import GoalUpdate
 from api.schemas.tasks import TaskUpdate
 from api.services import Services
@@ -34,15 +34,9 @@ VERSION = 1
 Frame = dict[str, Any]
 
 
-def decoded(text: str) -> Frame:
+def decoded(text: str | None) -> Frame:
     """Return the frame a text holds; raises Problem for anything that is not a small JSON object."""
-    if len(text) > MAX_FRAME_CHARS:
-        raise Problem(413, "too_large", f"A frame may have {MAX_FRAME_CHARS} characters at most.")
-    try:
-        raw = text.encode()
-    except UnicodeEncodeError:
-        raise Problem(400, "invalid_json", "The frame holds a lone surrogate; send valid Unicode.") from None
-    value = decode(raw)
+    value = value_of(text, MAX_FRAME_CHARS)
     if not isinstance(value, dict):
         raise Problem(422, "invalid", "A frame is a JSON object with a type.")
     return cast("Frame", value)
@@ -68,7 +62,7 @@ class LiveSession:
     async def answer_frames(self) -> None:
         """Answer every frame; what is wrong with one is told and costs nobody the connection."""
         while True:
-            text = await self.socket.receive_text()
+            text = await next_text(self.socket)
             ref: object = None
             try:
                 self._allowance.take()
@@ -174,7 +168,9 @@ def _id(frame: Frame, name: str) -> UUID:
 
 def _version(frame: Frame) -> int | None:
     version = frame.get("expected_version")
-    return version if isinstance(version, int) and not isinstance(version, bool) else None
+    if version is not None and (isinstance(version, bool) or not isinstance(version, int)):
+        raise Problem(422, "invalid", "`expected_version` is a whole number: the version you have read.")
+    return version
 
 
 def _changes(frame: Frame, model: type[GoalUpdate] | type[TaskUpdate]) -> dict[str, object]:

@@ -57,7 +57,11 @@ class FrontDoor:
         """Serve one connection; lifespan messages pass untouched."""
         if scope["type"] != "http":
             if scope["type"] == "websocket":
-                _name_request(scope, _read_head(scope).request_id)
+                head = _read_head(scope)
+                _name_request(scope, head.request_id)
+                if not self._knows(head.host):
+                    await send({"type": "websocket.close", "code": 1008, "reason": "Unknown host."})
+                    return
             await self.app(scope, receive, send)
             return
         head = _read_head(scope)

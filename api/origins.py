@@ -11,8 +11,11 @@ LOCAL_ORIGIN = r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?|vscode-webview
 
 def admitted(settings: Settings, origin: str, host: str | None) -> bool:
     """Whether a page may open a WebSocket: what CORS decides for every other request, browsers ask of nobody here."""
-    if urlsplit(origin).netloc == host:
-        return True
+    try:
+        if urlsplit(origin).netloc == host:
+            return True
+    except ValueError:  # such as a bracket that is never closed: no browser says that
+        return False
     if settings.cors_origins:
         return origin in settings.cors_origins
     return origin in STUDIO_ORIGINS or re.fullmatch(LOCAL_ORIGIN, origin) is not None

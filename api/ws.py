@@ -7,15 +7,15 @@ an `event` for everything that happens to what is the learner's.
 """
 
 import asyncio
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter
-from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from api.dependencies import services_of
 from api.errors import Problem
+from api.hearing import next_text
 from api.live import HELLO_SECONDS, LiveSession, decoded
+from api.origins import admitted
 from store.ending import end
 from store.principal import Principal
 
@@ -33,7 +33,8 @@ _open: dict[str, int] = {}
 @router.websocket("/ws")
 async def live(socket: WebSocket) -> None:
     """Serve one connection until either side ends it."""
-    if not _origin_allowed(socket):
+    origin = socket.headers.get("origin")  # browsers name the page; without one the token in the first frame decides
+    if origin is not None and not admitted(services_of(socket).settings, origin, socket.headers.get("host")):
         await socket.close(POLICY, "This origin may not connect.")
         return
     await socket.accept()
@@ -59,7 +60,7 @@ async def live(socket: WebSocket) -> None:
 
 async def _introduce(socket: WebSocket) -> tuple[str, Principal]:
     async with asyncio.timeout(HELLO_SECONDS):
-        frame = decoded(await socket.receive_text())
+        frame = decoded(await next_text(socket))
     token = frame.get("token")
     if frame.get("type") != "auth" or not isinstance(token, str):
         raise Problem(401, "unauthenticated", 'The first frame must be {"type": "auth", "token": "<access token>"}.')
@@ -88,12 +89,3 @@ async def _serve(session: LiveSession) -> None:
 async def _close(socket: WebSocket, code: int, reason: str) -> None:
     if socket.application_state is WebSocketState.CONNECTED and socket.client_state is WebSocketState.CONNECTED:
         await socket.close(code, reason[:120])
-
-
-def _origin_allowed(connection: HTTPConnection) -> bool:
-    """Browsers name the page that connects; a page of somebody else must not use what the browser can reach."""
-    origin = connection.headers.get("origin")
-    if origin is None:
-        return True  # not a browser; the token in the first frame decides
-    allowed = services_of(connection).settings.cors_origins
-    return origin in allowed or urlsplit(origin).netloc == connection.headers.get("host")

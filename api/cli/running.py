@@ -16,6 +16,8 @@ from api.cli.garbage import settle
 from api.settings import Settings
 
 GRACE_SECONDS = 10
+LARGEST_FRAME = 4 * 1024 * 1024
+"""In bytes: as many as the characters a frame may have can take."""
 
 
 class Running(NamedTuple):
@@ -59,7 +61,14 @@ async def running(settings: Settings, listening: socket.socket) -> AsyncGenerato
     """The service, answering; stopped politely when the block ends."""
     app = create_app(settings)
     server = Service(
-        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_SECONDS, ws="auto")
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            ws="auto",
+            ws_max_size=LARGEST_FRAME,
+        )
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -18,9 +18,9 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from api.allowance import Allowance
-from api.bodies import decode
 from api.dependencies import presented_token, services_of
 from api.errors import Problem, as_problem, request_id_of
+from api.hearing import next_text, value_of
 from api.origins import admitted
 from api.protocol.commands import CommandRefused, Reply, carry_out, done, failed, parts_of
 from api.protocol.common import engine_of, position_in
@@ -68,7 +68,7 @@ class _Session:
     async def answer(self) -> None:
         """Answer every command; raises Problem once the token is worth nothing."""
         while True:
-            text = await self._socket.receive_text()
+            text = await next_text(self._socket)
             await self._tokens.verify(self._token)
             number: int | None = None
             try:
@@ -228,13 +228,8 @@ async def _close(socket: WebSocket, code: int, reason: str) -> None:
                 await socket.close(code, reason[:120])
 
 
-def _decoded(text: str) -> dict[str, Any]:
-    if len(text) > MAX_FRAME_CHARS:
-        raise Problem(413, "too_large", f"A frame may have {MAX_FRAME_CHARS} characters at most.")
-    try:
-        value = decode(text.encode())
-    except UnicodeEncodeError:
-        raise Problem(400, "invalid_json", "The frame holds a lone surrogate; send valid Unicode.") from None
+def _decoded(text: str | None) -> dict[str, Any]:
+    value = value_of(text, MAX_FRAME_CHARS)
     if not is_object(value):
         raise Problem(400, "malformed_command", "A command is a JSON object.")
     return value

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
@@ -250,6 +251,48 @@ async def test_a_page_of_somebody_else_cannot_connect(address: str) -> None:
         async with connect(address, origin="https://evil.example"):  # pyright: ignore[reportArgumentType]
             pass
     assert refused.value.response.status_code == 403
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "//", "null", "%%%"])
+async def test_an_origin_no_browser_says_cannot_connect(address: str, origin: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(address, origin=origin):  # pyright: ignore[reportArgumentType]
+            pass
+    assert refused.value.response.status_code == 403
+
+
+async def test_a_host_the_service_does_not_answer_for_cannot_be_connected_to(address: str) -> None:
+    port = urlsplit(address).port
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(f"ws://evil.example:{port}/ws", host="127.0.0.1", port=port):
+            pass
+    assert refused.value.response.status_code == 403
+
+
+async def test_a_binary_frame_is_refused_in_words(address: str, call: Call, learner: Principal) -> None:
+    async with call(learner) as caller:
+        await caller.connection.send(b'{"type": "ping"}')
+        refusal = await caller.receive("error")
+        assert (refusal["status"], refusal["code"]) == (400, "binary_frame")
+        await caller.ask({"type": "ping"}, "pong")
+    async with connect(address) as stranger:
+        await stranger.send(b"\x00")
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(stranger.recv(), 10)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4401
+
+
+@pytest.mark.parametrize("version", ["1", 1.5, True, []])
+async def test_an_expected_version_that_is_none_is_refused(
+    call: Call, learner: Principal, make_goal: Make, version: object
+) -> None:
+    goal = await make_goal(learner)
+    frame = {"type": "goal_update", "goal_id": str(goal.id), "data": {"title": "x"}, "expected_version": version}
+    async with call(learner) as caller:
+        refusal = await caller.ask(frame, "error")
+    assert refusal["status"] == 422
+    assert "expected_version" in refusal["detail"]
 
 
 async def test_too_many_frames_are_slowed_down(call: Call, learner: Principal) -> None:

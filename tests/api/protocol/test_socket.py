@@ -152,7 +152,15 @@ async def test_a_question_is_answered_and_the_tree_is_told(service: Service, lea
 
 async def test_what_is_wrong_is_told_and_costs_nobody_the_connection(service: Service, learner: Principal) -> None:
     async with talking(service, learner, str(uuid4())) as talk:
-        for text in ("not json", "[]", '{"id": "one"}', '{"id": 1}', "[" * 2000, '{"id":1,"method":"x","params":5}'):
+        for text in (
+            b"{}",
+            "not json",
+            "[]",
+            '{"id": "one"}',
+            '{"id": 1}',
+            "[" * 2000,
+            '{"id":1,"method":"x","params":5}',
+        ):
             await talk.connection.send(text)
             refused = await talk.reply()
             assert (refused["type"], refused["error"]) == ("error", "invalid_argument")
