@@ -12,7 +12,7 @@ from api.protocol.common import arrive, body_of, json_response, listed, thread_o
 from api.protocol.operation import Operation
 from api.protocol.shapes import checkpoint_json, state_json
 from api.runs.engine import BUSY, Engine
-from api.runs.intake import checkpoint_of, object_in
+from api.runs.intake import checkpoint_of, object_in, place_in
 from api.runs.registry import thread_config
 from api.runs.wire import is_object
 from api.schemas.threads import (
@@ -103,11 +103,7 @@ async def at_checkpoint(request: Request) -> Response:
     engine, caller = await arrive(request)
     body = await body_of(request)
     thread = await _thread(engine, caller, request)
-    named: object = body.get("checkpoint") or {}
-    if not is_object(named):
-        raise Invalid("'checkpoint' must be an object.")
-    checkpoint = {**named}
-    checkpoint.setdefault("checkpoint_id", body.get("checkpoint_id"))
+    checkpoint = {**place_in(body), **place_in(object_in(body, "checkpoint"))}
     state = await _read(engine, caller, thread, checkpoint, subgraphs=bool(body.get("subgraphs")))
     if state["checkpoint"] is None:
         # RemoteGraph reads these of a thread that has not run yet. On the other routes null must stay null: there
@@ -148,6 +144,7 @@ async def history(request: Request) -> Response:
     engine, caller = await arrive(request)
     asked: dict[str, Any] = dict(request.query_params) if request.method == "GET" else await body_of(request)
     thread = await _thread(engine, caller, request)
+    checkpoint = place_in(object_in(asked, "checkpoint"))
     try:
         limit = int(asked.get("limit") or 10)
     except (TypeError, ValueError):
@@ -158,10 +155,9 @@ async def history(request: Request) -> Response:
         return json_response([])
     graph = engine.registry.graph(thread.graph_id)
     saver = checkpointer(engine.database, caller)
-    named: object = asked.get("checkpoint")
     before = _before(asked.get("before"))
     states = graph.aget_state_history(
-        thread_config(saver, thread.thread_id, named if is_object(named) else None),
+        thread_config(saver, thread.thread_id, checkpoint),
         filter=object_in(asked, "metadata") or None,
         before=None if before is None else thread_config(saver, thread.thread_id, {"checkpoint_id": before}),
         limit=limit,

@@ -90,15 +90,28 @@ def _nodes(value: object) -> str | list[str] | None:
     return many(value) or None
 
 
+def place_in(body: Body) -> dict[str, Any]:
+    """Return those members that say where in a thread's history something is; raises Invalid for odd ones."""
+    place = {key: body[key] for key in ("checkpoint_id", "checkpoint_ns") if body.get(key) is not None}
+    for key, value in place.items():
+        if not isinstance(value, str):
+            raise Invalid(f"'{key}' must be a string.")
+    branches = object_in(body, "checkpoint_map")
+    if not all(isinstance(checkpoint_id, str) for checkpoint_id in branches.values()):
+        raise Invalid("'checkpoint_map' must give the id of a checkpoint for each namespace.")
+    return {**place, "checkpoint_map": branches} if branches else place
+
+
 def checkpoint_of(body: Body) -> dict[str, Any] | None:
     """Return the checkpoint a request names, in any of the places clients put it."""
-    named = object_in(body, "checkpoint")
-    configurable = object_in(object_in(body, "config"), "configurable")
-    checkpoint_id: object = named.get("checkpoint_id") or body.get("checkpoint_id") or configurable.get("checkpoint_id")
-    space: object = named.get("checkpoint_ns") or configurable.get("checkpoint_ns") or ""
+    named = place_in(object_in(body, "checkpoint"))
+    configurable = place_in(object_in(object_in(body, "config"), "configurable"))
+    checkpoint_id = named.get("checkpoint_id") or place_in(body).get("checkpoint_id")
+    checkpoint_id = checkpoint_id or configurable.get("checkpoint_id")
+    space = named.get("checkpoint_ns") or configurable.get("checkpoint_ns") or ""
     if not checkpoint_id:
-        return {"checkpoint_ns": str(space)} if space else None
-    return {"checkpoint_id": str(checkpoint_id), "checkpoint_ns": str(space)}
+        return {"checkpoint_ns": space} if space else None
+    return {"checkpoint_id": checkpoint_id, "checkpoint_ns": space}
 
 
 def kwargs_of(body: Body, *, temporary: bool) -> dict[str, Any]:

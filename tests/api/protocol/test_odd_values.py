@@ -39,6 +39,20 @@ CASES: list[tuple[str, str, dict[str, Any], int]] = [
     ("POST", "/threads/{thread}/state", {"json": {"values": 5}}, 400),
     ("POST", "/threads/{thread}/state", {"json": {"values": {}, "as_node": ["x"]}}, 400),
     ("POST", "/threads/{thread}/state/checkpoint", {"json": {"checkpoint": 5}}, 422),
+    *(
+        ("POST", path, {"json": {"values": {}, "assistant_id": "echo", **at}}, 422)
+        for path in ("/threads/{thread}/state/checkpoint", "/threads/{thread}/state", "/threads/{thread}/runs")
+        for at in (
+            {"checkpoint": [1]},
+            {"checkpoint_id": 5},
+            {"checkpoint": {"checkpoint_id": ["x"]}},
+            {"checkpoint": {"checkpoint_ns": {"a": 1}}},
+            {"checkpoint": {"checkpoint_map": "x"}},
+            {"checkpoint": {"checkpoint_map": {"": 5}}},
+        )
+    ),
+    ("POST", "/threads/{thread}/history", {"json": {"checkpoint": 5}}, 422),
+    ("POST", "/threads/{thread}/history", {"json": {"checkpoint": {"checkpoint_ns": 5}}}, 422),
     ("POST", "/threads/{thread}/stream/events", {"json": {"channels": [5]}}, 400),
     ("POST", "/threads/{thread}/stream/events", {"json": {"channels": ["values"], "since": HUGE}}, 200),
     ("POST", "/threads/{thread}/stream/events", {"json": {"channels": ["values"], "since": "\u00b2"}}, 200),
