@@ -15,7 +15,21 @@ app = typer.Typer(help="The event log and its three places.", no_args_is_help=Tr
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one document or one event per line.")]
 User = Annotated[str | None, typer.Option(help="See what this user may see; default: everything.")]
-EntityType = Annotated[str, typer.Argument(help="goal, task, code_snapshot, course, user, enrollment, session, ...")]
+
+
+def _entity_type(name: str) -> str:
+    from store.event_types import EventType
+
+    known = sorted({kind.entity for kind in EventType})
+    if name not in known:
+        raise Trouble(f"Nothing is recorded about {name!r}.", f"It is one of: {', '.join(known)}.")
+    return name
+
+
+EntityType = Annotated[
+    str,
+    typer.Argument(help="goal, task, code_snapshot, course, user, enrollment, session, ...", callback=_entity_type),
+]
 EntityId = Annotated[str, typer.Argument(help="Its id.")]
 
 

@@ -61,6 +61,11 @@ def token(
     """Print a bearer token, valid for minutes, where the key of the service is; for the first admin, too."""
     from store import migrate
 
+    if role is Role.SERVICE:
+        raise Trouble(
+            "No token makes anybody `service`: that role belongs to background work inside the service.",
+            "Choose learner, instructor or admin.",
+        )
     settings = Settings()
     if link and not settings.embedded:
         raise Trouble("Sign-in links are for the embedded default.", "With DATABASE_URL set, sign in with a password.")

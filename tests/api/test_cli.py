@@ -182,6 +182,13 @@ def test_token_is_refused_where_users_live_elsewhere(alone: Path, monkeypatch: p
     assert "key the service signs with" in result.exception.problem
 
 
+def test_a_token_the_service_would_refuse_is_not_printed(alone: Path) -> None:
+    result = goals("token", "--user", "worker", "--role", "service")
+    assert isinstance(result.exception, Trouble)
+    assert "background work" in result.exception.problem
+    assert not result.stdout
+
+
 def test_the_first_admin_of_a_database_elsewhere_is_made_where_the_key_is(
     alone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,13 @@ def test_history_and_replay(events: Goals, goal_id: str) -> None:
     assert now["version"] == 2
 
 
+@pytest.mark.parametrize("command", ["history", "replay"])
+def test_an_entity_type_that_is_none_is_refused_with_those_that_are(events: Goals, command: str) -> None:
+    with pytest.raises(Trouble, match="'cat'") as refused:
+        events(command, "cat", "1")
+    assert "code_snapshot, course, enrollment, goal" in refused.value.remedy
+
+
 def test_flush_verify_and_status(events: Goals, goal_id: str, lake_folder: Path) -> None:
     assert "in the lake" in events("flush").output
     assert [file.last for file in Lake(str(lake_folder)).files()] == [2]
