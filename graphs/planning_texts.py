@@ -22,7 +22,9 @@ _SAY: Mapping[str, Mapping[str, str]] = {
         "extend": "You already have an open goal {title!r}. Approve to extend it with this plan, reject to stop.",
         "plan": "Plan",
         "rests": "rests on",
-        "weeks": "{weeks} week(s) at {hours} h a week, {total} h in all; longest chain {critical} h. Done by {finish}.",
+        "week": "1 week",
+        "some_weeks": "{count} weeks",
+        "weeks": "{weeks} at {hours} h a week, {total} h in all; longest chain {critical} h. Done by {finish}.",
         "late": "This does not fit before the deadline: {total} h of work, {available} h until then.",
         "assumed": "Assumptions",
         "left_out": "Left out",
@@ -58,7 +60,9 @@ _SAY: Mapping[str, Mapping[str, str]] = {
         "extend": "Ya tienes una meta abierta {title!r}. Aprueba para ampliarla con este plan, rechaza para parar.",
         "plan": "Plan",
         "rests": "se apoya en",
-        "weeks": "{weeks} semana(s) a {hours} h por semana, {total} h en total; la cadena más larga, {critical} h. "
+        "week": "1 semana",
+        "some_weeks": "{count} semanas",
+        "weeks": "{weeks} a {hours} h por semana, {total} h en total; la cadena más larga, {critical} h. "
         "Fin: {finish}.",
         "late": "No cabe antes de la fecha límite: {total} h de trabajo, {available} h hasta entonces.",
         "assumed": "Supuestos",
@@ -94,6 +98,11 @@ def hours(minutes: int) -> str:
     return f"{minutes / 60:.1f}".removesuffix(".0")
 
 
+def weeks(count: int, locale: str) -> str:
+    """Return a number of weeks in words."""
+    return say(locale, "week" if count == 1 else "some_weeks", count=count)
+
+
 def described(
     plan: Plan, evidence: Sequence[Evidence], base: Base | None, diff: Mapping[str, Sequence[str]], locale: str
 ) -> str:
@@ -108,7 +117,7 @@ def described(
     lines += [_line(number, tasks[key], path, cited, locale) for number, key in enumerate(figures["order"], 1)]
     lines += [
         "",
-        say(locale, "weeks", weeks=figures["weeks"], hours=hours(figures["minutes_per_week"]),
+        say(locale, "weeks", weeks=weeks(figures["weeks"], locale), hours=hours(figures["minutes_per_week"]),
             total=hours(figures["total_minutes"]), critical=hours(figures["critical_minutes"]),
             finish=figures["finish_on"]),
     ]  # fmt: skip

@@ -128,8 +128,11 @@ _STEPS: Mapping[str, Mapping[Obstacle, str]] = {
     },
 }
 _RESTING = {
-    "en": " {count} paused goal(s) could also be resumed.",
-    "es": " También se puede retomar alguna de las {count} metas en pausa.",
+    "en": (" 1 paused goal could also be resumed.", " {count} paused goals could also be resumed."),
+    "es": (
+        " También se puede retomar la meta que está en pausa.",
+        " También se puede retomar alguna de las {count} metas en pausa.",
+    ),
 }
 
 
@@ -151,7 +154,7 @@ def blocked_message(step: WhyNot, resting: int, locale: str) -> str:
     """Return what would set work free."""
     speech = language(locale)
     text = _STEPS[speech][step.obstacle].format(title=step.title, until=_day(step), waits_for=", ".join(step.waits_for))
-    return text + (_RESTING[speech].format(count=resting) if resting else "")
+    return text + (_RESTING[speech][resting > 1].format(count=resting) if resting else "")
 
 
 def answer(result: Result, locale: str) -> str:

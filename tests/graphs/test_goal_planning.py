@@ -16,6 +16,7 @@ from agents.models import ModelSettings, open_models
 from agents.offline import ToolRequest
 from agents.plan import PlanDraft, Understanding
 from graphs.deps import Budget, offline_rules
+from graphs.planning_texts import weeks
 from store import courses, goals, tasks
 from store.database import Database, Transaction
 from store.errors import Unavailable
@@ -37,6 +38,14 @@ async def course(database: Database, teacher: Principal, text: str, name: str = 
 
 
 DOCS = "# Rust\n## Ownership\nWho owns a value.\n## Borrowing\nReferences.\n## Traits\nShared behaviour.\n"
+
+
+@pytest.mark.parametrize(
+    ("count", "locale", "words"),
+    [(1, "en", "1 week"), (3, "en", "3 weeks"), (1, "es", "1 semana"), (0, "es-MX", "0 semanas")],
+)
+def test_one_week_is_no_weeks(count: int, locale: str, words: str) -> None:
+    assert weeks(count, locale) == words
 
 
 @pytest.mark.parametrize(("locale", "word"), [("en", "Practise: Borrowing"), ("es", "Practicar: Borrowing")])

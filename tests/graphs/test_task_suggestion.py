@@ -233,7 +233,7 @@ async def test_when_nothing_can_begin_the_smallest_step_is_named(
         await goals.update(tx, first.goal_id, {"status": GoalStatus.IN_PROGRESS})
         await goals.update(tx, first.goal_id, {"status": GoalStatus.PAUSED})
     resting = await run(deps(), learner, {}, app, locale="es")
-    assert "1 metas en pausa" in resting["messages"][-1].text
+    assert "retomar la meta que está en pausa" in resting["messages"][-1].text
 
 
 async def test_chat_understands_time_mood_and_decisions(
