@@ -185,7 +185,8 @@ class Compared:
 def compare(findings: Sequence[Finding], earlier: Sequence[Mapping[str, Finding]]) -> Compared:
     """Tell new findings from those that persist, came back or are gone. `earlier` holds older versions, newest first.
 
-    What persists keeps the words it was first told in.
+    What persists keeps the words a model first found for it; others are those of the catalogue, in the language asked
+    for now.
     """
     before: Mapping[str, Finding] = earlier[0] if earlier else {}
     older = {identity for version in earlier[1:] for identity in version}
@@ -193,7 +194,8 @@ def compare(findings: Sequence[Finding], earlier: Sequence[Mapping[str, Finding]
     for finding in findings:
         known = before.get(finding.identity)
         if known is not None:
-            current.append(replace(finding, title=known.title, why=known.why, change=Change.PERSISTS))
+            told = known if finding.source is Source.MODEL else finding
+            current.append(replace(finding, title=told.title, why=told.why, change=Change.PERSISTS))
         else:
             back = finding.identity in older
             current.append(replace(finding, change=Change.REGRESSED if back else Change.NEW))

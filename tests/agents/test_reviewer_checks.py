@@ -128,15 +128,22 @@ def test_at_most_three_are_shown_essential_first_and_no_praise_beside_a_block() 
 
 
 def test_versions_are_compared_by_what_a_finding_is_about() -> None:
-    moved = replace(STATIC, line_start=9, line_end=9, quote="return total /  len(values)", title="Reworded")
+    moved = replace(STATIC, line_start=9, line_end=9, quote="return total /  len(values)", title="En español")
     gone = replace(STATIC, rule_id="other", symbol="f")
     back = replace(STATIC, rule_id="third", symbol="g")
     before = {each.identity: each for each in (STATIC, gone)}
     long_ago = {back.identity: back}
     result = compare([moved, back, replace(STATIC, rule_id="fresh")], [before, long_ago])
     assert [each.change for each in result.findings] == [Change.PERSISTS, Change.REGRESSED, Change.NEW]
-    assert result.findings[0].title == STATIC.title
+    assert result.findings[0].title == "En español"
     assert [(each.rule_id, each.change) for each in result.fixed] == [("other", Change.FIXED)]
+
+
+def test_what_a_model_found_keeps_the_words_it_was_first_told_in() -> None:
+    first = replace(STATIC, source=Source.MODEL)
+    again = replace(first, title="The same in other words", why="For another reason.")
+    (persists,) = compare([again], [{first.identity: first}]).findings
+    assert (persists.title, persists.why, persists.change) == (first.title, first.why, Change.PERSISTS)
 
 
 @given(quote=st.text(max_size=40), start=st.integers(-5, 20), end=st.integers(-5, 20))
