@@ -138,8 +138,10 @@ async def bench_append(url: str, login: str, figures: Figures, seconds: float, r
     async with Database(login, min_size=WRITERS, max_size=WRITERS) as database:
         await append_rate(database, 0.5)
         for _ in range(rounds):
-            rates["ours"].append(await append_rate(database, seconds))
+            # Alone before and after, so that a machine that grows slower or faster counts for neither.
+            before = await append_rate(database, seconds / 2)
             rates["sequenced"].append(await sequenced_rate(database, seconds))
+            rates["ours"].append((before + await append_rate(database, seconds / 2)) / 2)
             rates["bare"].append(await bare_rate(url, database, seconds))
             if peer:
                 rates["library"].append(await asyncio.to_thread(peer.append_rate, application, WRITERS, seconds))
