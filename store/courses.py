@@ -58,7 +58,10 @@ class NewCourse:
     documentation: str = ""
     language: str = "en"
     visibility: Visibility = Visibility.GLOBAL
-    """Who may read it once published: global means everybody, course its members, private its owner."""
+    """Who may read it once published: global means everybody, else those enrolled.
+
+    Into a course that is not for everybody only its owner enrolls.
+    """
     id: str | None = None
     """An id of the caller's own; None mints one."""
 

@@ -91,7 +91,10 @@ class ValidationStatus(StrEnum):
 
 
 class Visibility(StrEnum):
-    """Who besides the owner may read an entity: nobody, the members of its course, or everybody."""
+    """Who besides the owner may read an entity: nobody, the members of its course, or everybody.
+
+    A course is always for its members: there, private and course mean the same.
+    """
 
     PRIVATE = "private"
     COURSE = "course"

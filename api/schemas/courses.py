@@ -61,7 +61,7 @@ class CourseCreate(Body):
     """Markdown; it is what learners' questions are answered from."""
     language: Language = "en"
     visibility: Audience = Visibility.GLOBAL
-    """Who may read it once published: everybody, its members, or only you."""
+    """Who may read it once published: everybody (`global`), or those you enroll (`course`, and `private` likewise)."""
 
 
 class CourseUpdate(Body):

@@ -41,11 +41,12 @@ async def test_a_learner_creates_no_course_and_changes_none(
             await courses.archive(tx, course.id)
 
 
+@pytest.mark.parametrize("visibility", [Visibility.COURSE, Visibility.PRIVATE])
 async def test_a_course_for_members_is_hidden_from_the_rest(
-    database: Database, instructor: Principal, learner: Principal, other_learner: Principal
+    database: Database, instructor: Principal, learner: Principal, other_learner: Principal, visibility: Visibility
 ) -> None:
     async with database.transaction(instructor) as tx:
-        made = await courses.create(tx, NewCourse(title="Closed", visibility=Visibility.COURSE))
+        made = await courses.create(tx, NewCourse(title="Closed", visibility=visibility))
         await courses.publish(tx, made.id)
         await courses.enroll(tx, made.id, learner.user_id)
     async with database.transaction(learner) as tx:
@@ -53,6 +54,8 @@ async def test_a_course_for_members_is_hidden_from_the_rest(
     async with database.transaction(other_learner) as tx:
         with pytest.raises(NotFound):
             await courses.get(tx, made.id)
+        with pytest.raises(NotFound):
+            await courses.enroll(tx, made.id)
 
 
 async def test_leaving_ends_what_membership_opened(
