@@ -25,6 +25,7 @@ from store.errors import (
     NotFound,
     PayloadRejected,
     StoreError,
+    TooMany,
     Unavailable,
     VersionConflict,
 )
@@ -83,6 +84,7 @@ STORE_ERRORS: tuple[tuple[type[StoreError], Verdict], ...] = (
     (NotFound, Verdict(404, "not_found", "Not found")),
     (Conflict, Verdict(409, "conflict", "Conflict")),
     (Forbidden, Verdict(403, "forbidden", "Forbidden")),
+    (TooMany, Verdict(429, "too_many_runs", "Too Many Requests")),
     (Invalid, Verdict(422, "invalid", "The request cannot be carried out")),
     (Unavailable, Verdict(503, "unavailable", "Temporarily unavailable")),
 )
@@ -184,7 +186,8 @@ def _from_store(error: StoreError) -> Problem:
 
 
 def _verdict(verdict: Verdict, detail: str) -> Problem:
-    retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if verdict.status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    later = verdict.status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)
+    retry = {"Retry-After": str(RETRY_AFTER_SECONDS)} if later else None
     return Problem(verdict.status, verdict.code, detail, title=verdict.title, headers=retry)
 
 

@@ -94,6 +94,7 @@ async def assembled(
         deps = Deps(database=database, models=models, embedder=embedder)
         builders = {name: build(deps) for name, build in GRAPHS.items()}
         # Opened last, so that it closes first: runs that are handed back still find everything they need.
+        limits = limits or Limits(runs_per_user=settings.runs_per_user)
         runs = await stack.enter_async_context(run_executor(database, builders, limits))
         yield Services(
             settings=settings,

@@ -89,6 +89,8 @@ class Settings(BaseSettings):
     otel_exporter_otlp_endpoint: str | None = None
     rate_limit_per_minute: int = Field(default=0, ge=0, le=1_000_000)
     """0 means no limit; with REDIS_URL all processes count together."""
+    runs_per_user: int = Field(default=100, ge=0, le=1_000_000)
+    """How many runs of one user may wait or run; 0 means any number."""
 
     @property
     def lake(self) -> str:

@@ -8,6 +8,7 @@
     │   ├── IllegalTransition
     │   └── PayloadRejected
     ├── Forbidden           the caller may see it and still not do that
+    ├── TooMany             the caller has enough of it for now
     └── Unavailable         the database cannot answer now; trying again later is right
 
 The docstring of each class is its default message. Messages are written for the person who made the request.
@@ -49,6 +50,10 @@ class PayloadRejected(Invalid):
 
 class Forbidden(StoreError):
     """You may not do that."""
+
+
+class TooMany(StoreError):
+    """There is enough of yours under way. Try again when some of it is done."""
 
 
 class Unavailable(StoreError):

@@ -8,7 +8,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from store.database import Transaction
-from store.errors import NotFound
+from store.errors import NotFound, TooMany
 from store.frames import Lease
 
 LEASE_SECONDS = 10.0
@@ -92,10 +92,11 @@ def _unknown(run_id: str) -> NotFound:
     return NotFound(f"Run {run_id} not found")
 
 
-async def create(tx: Transaction, new: NewRun, *, owner: str | None) -> Run:
+async def create(tx: Transaction, new: NewRun, *, owner: str | None, most: int = 0) -> Run:
     """Queue a run for the caller's thread; an `owner` has it at once, if the thread is free.
 
-    The thread must be locked by this transaction.
+    The thread must be locked by this transaction. Raises TooMany when `most` runs of the caller are unfinished, unless
+    that is 0; runs that are started in the same moment do not see each other.
     """
     made = await tx.fetch_one(
         """
@@ -105,6 +106,13 @@ async def create(tx: Transaction, new: NewRun, *, owner: str | None) -> Run:
             SELECT %(claim)s AND NOT EXISTS (
                 SELECT FROM runs WHERE thread_id = %(thread)s AND status IN ('pending', 'running')
             ) AS yes
+        ), room AS (
+            SELECT %(most)s = 0 OR (
+                SELECT count(*) FROM (
+                    SELECT FROM runs WHERE user_id = (SELECT app_user_id()) AND status IN ('pending', 'running')
+                    LIMIT %(most)s
+                ) AS mine
+            ) < %(most)s AS yes
         )
         INSERT INTO runs
             (run_id, thread_id, user_role, user_courses, assistant_id, graph_id, protocol, metadata, kwargs,
@@ -120,7 +128,7 @@ async def create(tx: Transaction, new: NewRun, *, owner: str | None) -> Run:
             CASE WHEN free.yes THEN (
                 SELECT checkpoint_id FROM checkpoints WHERE thread_id = %(thread)s AND checkpoint_ns = ''
                 ORDER BY checkpoint_id DESC LIMIT 1) END
-        FROM free RETURNING *
+        FROM free, room WHERE room.yes RETURNING *
         """,
         {
             "claim": owner is not None and new.delay_seconds == 0,
@@ -138,11 +146,12 @@ async def create(tx: Transaction, new: NewRun, *, owner: str | None) -> Run:
             "request": new.request_id,
             "delay": new.delay_seconds,
             "lease": LEASE_SECONDS,
+            "most": most,
         },
         row=Run,
     )
     if made is None:
-        raise AssertionError("INSERT ... RETURNING returned nothing")
+        raise TooMany(f"{most} runs of yours wait or run already. Try again when one has ended, or cancel one.")
     if made.status is RunStatus.PENDING:
         await tx.execute("SELECT pg_notify('runs_pending', '')")
     return made

@@ -8,7 +8,7 @@ from api.protocol.tree import tree_of
 from api.runs.engine import ANSWERED, Engine
 from api.runs.intake import checkpoint_of
 from api.runs.wire import is_list, is_object
-from store.errors import Conflict, Invalid, StoreError, Unavailable
+from store.errors import Conflict, Invalid, StoreError, TooMany, Unavailable
 from store.principal import Principal
 from store.threads import Thread
 
@@ -47,7 +47,7 @@ async def carry_out(
 ) -> Reply:
     """Carry out one command and return the reply.
 
-    Raises Problem 400 for what is no command, NotFound for somebody else's thread, Unavailable.
+    Raises Problem 400 for what is no command, NotFound for somebody else's thread, TooMany, Unavailable.
     """
     number, method, params = parts_of(command)
     thread = await own_or_new(engine, caller, thread_id)
@@ -58,7 +58,7 @@ async def carry_out(
         started = await engine.start_run(caller, run, thread_id, protocol=2, request_id=request_id)
     except CommandRefused as refused:
         return failed(number, refused.code, str(refused))
-    except Unavailable:
+    except (TooMany, Unavailable):
         raise
     except Conflict as error:
         return failed(number, "no_such_interrupt" if str(error) == ANSWERED else "invalid_argument", str(error))

@@ -50,7 +50,7 @@ routes = [
         commands,
         body=Command,
         answer=CommandDone | CommandFailed,
-        also=(409,),
+        also=(409, 429),
     ),
     Operation(
         "POST",

@@ -31,6 +31,8 @@ class Limits:
     """How much one process takes on."""
 
     concurrent_runs: int = 64
+    runs_per_user: int = 0
+    """How many runs of one user may wait or run, in all processes together; 0 means any number."""
     run_seconds: float = 900.0
     grace_seconds: float = 8.0
     stream_seconds: float = 3600.0
@@ -70,7 +72,10 @@ class Engine:
         protocol: int = 1,
         request_id: str | None = None,
     ) -> Started:
-        """Accept a run: its row and input are committed when this returns. Raises Invalid, NotFound or Conflict."""
+        """Accept a run: its row and input are committed when this returns.
+
+        Raises Invalid, NotFound, Conflict or TooMany.
+        """
         assistant = self.registry.assistant(str(body.get("assistant_id") or ""))
         kwargs = intake.kwargs_of(body, temporary=thread_id is None)
         if thread_id is None and kwargs["command"] and kwargs["command"].get("resume") is not None:
@@ -94,7 +99,8 @@ class Engine:
             # What a dead worker wrote for a run that was then cancelled is counted nowhere but in the log.
             new_here = thread_id is None or (thread.graph_id is None and not thread.stateless)
             after = 0 if new_here else await frames.last_seq(tx, thread.thread_id)
-            run = await runs.create(tx, new, owner=self.worker.sender if self.worker.has_room else None)
+            owner = self.worker.sender if self.worker.has_room else None
+            run = await runs.create(tx, new, owner=owner, most=self.limits.runs_per_user)
         if run.status is RunStatus.RUNNING:
             self.worker.own(run, after)
         else:

@@ -1,7 +1,9 @@
 """Concurrency on a thread, cancelling, rejoining: what a run may and may not do."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any, cast
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -334,3 +336,26 @@ async def test_runs_of_one_status_are_stopped_and_the_others_go_on(
     gate.open.set()
     await client.runs.join(thread_id, going)
     assert (await client.runs.get(thread_id, going))["status"] == "success"
+
+
+async def test_one_user_cannot_fill_the_queue(
+    service: Service, headers: dict[str, str], other_learner: Principal, gate: Gate
+) -> None:
+    service.engine.limits = replace(service.engine.limits, runs_per_user=2)
+    body = {"assistant_id": "held_steps", "input": steps(5)}
+    command = {"id": 1, "method": "run.start", "params": body}
+    others = {"Authorization": f"Bearer {service.token(other_learner)}"}
+    async with httpx.AsyncClient(base_url=service.url, headers=headers, timeout=30) as http:
+        started = [(await http.post("/runs", json=body)).json() for _ in range(2)]
+        refused = [
+            await http.post("/runs", json=body),
+            await http.post("/runs/stream", json=body),
+            await http.post(f"/threads/{uuid4()}/commands", json=command),
+        ]
+        assert [(each.status_code, each.headers.get("retry-after")) for each in refused] == [(429, "2")] * 3
+        assert "2 runs of yours wait or run already" in refused[0].json()["detail"]
+        assert (await http.post("/runs", json=body, headers=others)).status_code == 200
+        gate.open.set()
+        for run in started:
+            await http.get(f"/runs/{run['run_id']}/join")
+        assert (await http.post("/runs", json=body)).status_code == 200
