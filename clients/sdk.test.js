@@ -76,8 +76,7 @@ for (const [name, Kind] of [["1.15.0", Client], ["2.0.0", TaggedLatest]]) {
   });
 }
 
-test("the second protocol streams text and state", async () => {
-  const stream = connect(Client).threads.stream({ assistantId: "echo" });
+async function streamsTextAndState(stream) {
   const spoken = [];
   const reading = (async () => {
     for await (const message of stream.messages) spoken.push(await message.text);
@@ -88,7 +87,10 @@ test("the second protocol streams text and state", async () => {
   await stream.close();
   assert.deepEqual(spoken, ["ONE TWO "]);
   assert.equal(output.messages.length, 2);
-});
+}
+
+test("the second protocol streams text and state", () =>
+  streamsTextAndState(connect(Client).threads.stream({ assistantId: "echo" })));
 
 // The SDK sends no token with a WebSocket; where one is opened there is room for it.
 const overSocket = (assistantId, who = "ada", opened = []) =>
@@ -101,19 +103,7 @@ const overSocket = (assistantId, who = "ada", opened = []) =>
     },
   });
 
-test("the second protocol over a WebSocket streams text and state", async () => {
-  const stream = overSocket("echo");
-  const spoken = [];
-  const reading = (async () => {
-    for await (const message of stream.messages) spoken.push(await message.text);
-  })();
-  await stream.run.start({ input: chat("one two") });
-  const output = await stream.output;
-  await reading;
-  await stream.close();
-  assert.deepEqual(spoken, ["ONE TWO "]);
-  assert.equal(output.messages.length, 2);
-});
+test("the second protocol over a WebSocket streams text and state", () => streamsTextAndState(overSocket("echo")));
 
 test("over a WebSocket a question is met and answered, and the tree is told", async () => {
   const stream = overSocket("approval");

@@ -92,7 +92,8 @@ async def write(
     """
     new = [item for item in cut if item.document.key not in before]
     if len(new) < _WORTH_SHARING:
-        return await _write(database, model, cut, before, vectors, refused, gone)
+        await _write(database, model, cut, before, vectors, refused, gone)
+        return
     shares = [new[number::_SHARES] for number in range(_SHARES)]
     ended = await asyncio.gather(
         *(_write(database, model, share, before, vectors, refused) for share in shares), return_exceptions=True
@@ -103,7 +104,6 @@ async def write(
     known = [item for item in cut if item.document.key in before]
     if known or gone:
         await _write(database, model, known, before, vectors, refused, gone)
-    return None
 
 
 async def _write(
